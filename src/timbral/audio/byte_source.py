@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 HEAD_BYTES = 4_096
-"""by which formats are told, and in which the headers of PCM mostly lie"""
+"""enough to recognize formats, and for most headers of PCM"""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class ByteSource:
     """The bytes of a recording, open for reading."""
 
     name: str
-    """what errors call it"""
+    """name in error messages"""
     file: BinaryIO | Any
     size: int
-    """of all bytes"""
+    """size in bytes"""
     head: bytes
     """the first `HEAD_BYTES`"""
     path: str | None = None
-    """on this machine's disks"""
+    """path on this machine's disks; None for other sources"""
     limit: LengthLimit = NO_LIMIT
-    """longer recordings are refused before they are decoded"""
+    """longest recording; longer ones are refused before decoding"""
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset` on."""
@@ -61,7 +61,7 @@ class ByteSource:
         return bytes(self.file.read())
 
     def for_library(self) -> str | BinaryIO | Any:
-        """What libsndfile and PyAV open: the path, which is faster, or a file at its start."""
+        """The argument for libsndfile and PyAV: the path (faster), or a file at its start."""
         if self.path is not None:
             return self.path
         self.file.seek(0)
@@ -72,11 +72,11 @@ class ByteSource:
 def open_source(
     file: str, name: str, *, whole: bool, within: tuple[int, int] | None = None
 ) -> Iterator[ByteSource]:
-    """Open a path or URL. `whole` says that all will be read: it is then fetched at once.
+    """Open a path or URL; with `whole` a URL is fetched at once, as all of it will be read.
 
-    within: where in the file the recording's bytes begin, and how many they are.
+    within: offset and number of the recording's bytes in the file; None: all bytes.
 
-    Raises OSError when it cannot be opened, and AudioError for what is no regular file.
+    Raises OSError if it cannot be opened, and AudioError for anything but a regular file.
     """
     if within is not None:
         yield content_source(_bytes_within(file, name, *within), name)
@@ -99,13 +99,13 @@ def open_source(
 
 
 def not_utf8(path: str) -> AudioError:
-    """The error of a recording whose name no table could hold."""
+    """The error for a recording whose name is not UTF-8, which no table can store."""
     printable = os.fsencode(path).decode("utf-8", "backslashreplace")
     return AudioError(printable, "the name is not UTF-8; rename the file", "bad-name")
 
 
 def _bytes_within(file: str, name: str, offset: int, size: int) -> bytes:
-    """Some bytes of a file; AudioError where it has fewer."""
+    """A range of bytes of a file; AudioError if the file is shorter."""
     if is_url(file):
         with open_url(file) as remote:
             remote.seek(offset)
@@ -122,21 +122,21 @@ def _bytes_within(file: str, name: str, offset: int, size: int) -> bytes:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Without waiting for the other end of a FIFO, which is then refused."""
+    """Open without waiting for the other end of a FIFO, which is refused later."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def content_source(content: bytes, name: str, limit: LengthLimit = NO_LIMIT) -> ByteSource:
-    """The content of an audio file, which is written nowhere."""
+    """The content of an audio file in memory."""
     head = content[:HEAD_BYTES]
     return ByteSource(name, io.BytesIO(content), len(content), head, limit=limit)
 
 
 def check_regular(path: Path) -> None:
-    """AudioError for what is on disk and no file or folder: reading a FIFO or device never ends."""
+    """Raise AudioError for a path such as a FIFO or device: reading one may never end."""
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # the one who opens it says why
+    except (OSError, ValueError):  # opening it reports the reason
         return
     _check_regular(str(path), mode)
 
@@ -147,7 +147,7 @@ def _check_regular(name: str, mode: int) -> None:
 
 
 def why_unreadable(name: str, file: str, error: Exception) -> AudioError:
-    """The error of a recording `name`, in `file`, whose opening or decoding raised `error`."""
+    """The error for a recording `name` in `file`, from the `error` of opening or decoding it."""
     if is_url(file):
         kind: AudioErrorKind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
         return AudioError(name, f"cannot be read as audio ({error})", kind)
@@ -166,7 +166,7 @@ def why_unreadable(name: str, file: str, error: Exception) -> AudioError:
 
 
 def undecodable(name: str, size: int, error: Exception) -> AudioError:
-    """The error of content of `size` bytes that a library refused with `error`."""
+    """The error for content of `size` bytes that a library refused with `error`."""
     if size == 0:
         return AudioError(name, "the file is empty (0 bytes)", "empty")
     cause = str(error).rstrip(".").rsplit(": ", 1)[-1] or type(error).__name__

@@ -1,4 +1,4 @@
-"""One side of a stereo call; a recording with one channel has but one side."""
+"""One side of a stereo call; a mono recording has only one side."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["side_of_call"]
 
 
 def side_of_call(path: str, channel: int) -> str:
-    """The path of one channel of a recording, from 1; a mono recording is taken as it is.
+    """The path of one channel (from 1) of a recording; a mono recording keeps its path.
 
-    What cannot be read gets the channel, too: it fails where its reader says why.
+    An unreadable file also gets the channel, so that reading it reports the reason.
     """
     if Segment.of(path).channel is None:
         try:

@@ -59,9 +59,9 @@ LIBSNDFILE_SUFFIXES = (
     *(".snd", ".sph", ".nist", ".caf", ".w64", ".rf64", ".voc"),
 )
 AUDIO_SUFFIXES = frozenset({*LIBSNDFILE_SUFFIXES, *FFMPEG_SUFFIXES})
-"""of the files that are taken for recordings in a folder; a path that is named may have any"""
+"""suffixes of recordings in a folder; a path that is given may have any suffix"""
 PLAUSIBLE_RATES = (1_000, 768_000)
-"""lowest and highest sample rate in Hz; headers that say others are broken"""
+"""lowest and highest sample rate in Hz; a header with another one is damaged"""
 TOO_LARGE = "its header states more audio than fits into memory"
 NARROWER = (
     "give 16-bit numbers as int16 (samples.astype(np.int16)), 32-bit numbers as int32, or floats "
@@ -70,11 +70,12 @@ NARROWER = (
 SILENCE_PEAK = 2 / 32_768
 """two steps of 16-bit audio: dither, not sound"""
 WIDENED_PEAKS = (2.0**-23, 2.0**-16)
-"""of 16-bit numbers, 256 to 32,768, that are taken for numbers of 32 bits"""
+"""peaks of 16-bit numbers (256 to 32,768) that were read as numbers of 32 bits"""
 CANCELLATION = 0.01
-"""RMS level of the channels' mean over that of the loudest: 40 dB less is no accident"""
+"""RMS level of the channels' mean over that of the loudest channel, below which channels cancel out
+(40 dB)"""
 MISSING_SECONDS = 0.1
-"""that a header may promise more than there is: some count padding, or the header itself"""
+"""seconds by which a header may exceed the content: some count padding, or the header itself"""
 
 
 def decode(path: str | Path) -> tuple[Wave, int]:
@@ -92,7 +93,7 @@ def decode(path: str | Path) -> tuple[Wave, int]:
 
 
 def decode_as_is(path: str | Path) -> tuple[Wave, int]:
-    """As `decode`, but of any scale, maybe silent or not finite."""
+    """As `decode`, but at any scale, and possibly silent or not finite."""
     segment = Segment.of(str(path))
     with _opened(segment, str(path), whole=True) as sound:
         return _read(sound, segment, str(path))
@@ -113,7 +114,7 @@ def decode_channels(path: str | Path) -> tuple[Samples, int]:
 
 
 def decode_with_channels(path: str | Path) -> tuple[Wave, Samples, int]:
-    """What `decode` gives, and every channel (T, C) of the same samples, in [-1, 1]."""
+    """The results of `decode`, and all channels (T, C) of the same samples, in [-1, 1]."""
     segment, name = Segment.of(str(path)), str(path)
     with _opened(segment, name, whole=True) as sound:
         return _with_channels(sound, segment, name)
@@ -134,9 +135,9 @@ def _peak(samples: NDArray[np.float32]) -> float:
 
 
 def decode_bytes(content: bytes, name: str, limit: LengthLimit = NO_LIMIT) -> tuple[Wave, int]:
-    """As `decode`, of the content of an audio file, which is written nowhere; errors say `name`.
+    """As `decode`, for the content of an audio file in memory; errors call it `name`.
 
-    Of a recording beyond `limit` no more is decoded than it takes to see that.
+    Decoding stops as soon as a recording exceeds `limit`.
     """
     with failures_of(name), _open_content(content, name, limit) as sound:
         wave, sample_rate = _read(sound, Segment(name), name)
@@ -146,7 +147,7 @@ def decode_bytes(content: bytes, name: str, limit: LengthLimit = NO_LIMIT) -> tu
 def decode_bytes_with_channels(
     content: bytes, name: str, limit: LengthLimit = NO_LIMIT
 ) -> tuple[Wave, Samples, int]:
-    """As `decode_with_channels`, of the content of an audio file, as `decode_bytes` takes it."""
+    """As `decode_with_channels`, for the content of an audio file in memory."""
     with failures_of(name), _open_content(content, name, limit) as sound:
         return _with_channels(sound, Segment(name), name)
 
@@ -166,7 +167,7 @@ def _samples(sound: Sound, segment: Segment, name: str) -> Samples:
 
 
 def _played(samples: Samples, sound: Sound, segment: Segment) -> Samples:
-    """Samples (T,) or (T, C) with the rate and the gain that a segment names."""
+    """Samples (T,) or (T, C) after the rate, speed and gain of a segment are applied."""
     if segment.rate is not None:
         samples = resample(samples, sound.sample_rate, segment.rate)
     if segment.gain != 1:
@@ -175,7 +176,7 @@ def _played(samples: Samples, sound: Sound, segment: Segment) -> Samples:
 
 
 def _channel(samples: Samples, segment: Segment, name: str) -> Samples:
-    """The channel of samples (T, C) that a segment is of, (T, 1), or all."""
+    """The channel (T, 1) of a segment from samples (T, C), or all channels."""
     if segment.channel is None:
         return samples
     if segment.channel >= samples.shape[1]:
@@ -186,12 +187,12 @@ def _channel(samples: Samples, segment: Segment, name: str) -> Samples:
 
 
 def _mono(samples: Samples, name: str) -> Wave:
-    """Samples (T, C) to the mean of the channels (T,)."""
+    """The mean (T,) of the channels of samples (T, C)."""
     if samples.shape[1] == 1:
         return np.ascontiguousarray(samples[:, 0])
     with np.errstate(all="ignore"):  # samples may be of any size; `check_wave` looks at them
         wave: Wave = np.ascontiguousarray(samples.mean(axis=1))
-        if _rms(wave) < CANCELLATION:  # quick, and true of what cancels out
+        if _rms(wave) < CANCELLATION:  # a quick check that all canceling channels pass
             loudest = max(map(_rms, samples.T))
             if loudest > SILENCE_PEAK and _rms(wave) < CANCELLATION * loudest:
                 reason = (
@@ -207,14 +208,14 @@ def _rms(wave: Wave) -> float:
 
 
 def _opposite(samples: Samples) -> str:
-    """The two channels whose sum is weakest, in words, counted from 1."""
+    """The two channels with the weakest sum, in words, counted from 1."""
     loudest = int(np.argmax([_rms(channel) for channel in samples.T]))
     sums = [_rms(channel + samples[:, loudest]) for channel in samples.T]
     return " and ".join(str(channel + 1) for channel in sorted((loudest, int(np.argmin(sums)))))
 
 
 def _inside(sound: Sound, segment: Segment, name: str) -> slice:
-    """Which samples a segment is; AudioError when not all of them are there."""
+    """The range of a segment's samples; AudioError if some are missing."""
     inside = segment.samples(sound.stated_samples, sound.sample_rate)
     there = min(inside.stop, sound.num_samples) - min(inside.start, sound.num_samples)
     _check_complete(name, there, inside.stop - inside.start, sound.sample_rate)
@@ -232,7 +233,7 @@ def _check_complete(name: str, count: int, promised: int, sample_rate: int) -> N
 
 @contextmanager
 def failures_of(name: str) -> Iterator[None]:
-    """Whatever one recording throws becomes its AudioError, so that it never ends a long job."""
+    """Turn any exception of one recording into its AudioError, so that no long job ends by it."""
     try:
         yield
     except TimbralError:
@@ -246,7 +247,7 @@ def failures_of(name: str) -> Iterator[None]:
 
 @contextmanager
 def _opened(segment: Segment, name: str, *, whole: bool) -> Iterator[Sound]:
-    """A file or URL, open; its errors are AudioErrors."""
+    """Open a file or URL; all errors become AudioErrors."""
     with failures_of(name):
         try:
             with (
@@ -261,7 +262,7 @@ def _opened(segment: Segment, name: str, *, whole: bool) -> Iterator[Sound]:
 
 @contextmanager
 def _open_content(content: bytes, name: str, limit: LengthLimit) -> Iterator[Sound]:
-    """The content of an audio file, open; its errors are AudioErrors."""
+    """Open the content of an audio file; all errors become AudioErrors."""
     try:
         with open_sound(content_source(content, name, limit)) as sound:
             _check_rate(name, sound.sample_rate)
@@ -277,10 +278,10 @@ def _check_rate(path: str, sample_rate: int) -> None:
 
 
 def read_header(path: str | Path) -> tuple[int, int, int]:
-    """Sample rate in Hz, samples and channels: what `decode` will find.
+    """Sample rate in Hz, number of samples and of channels, as `decode` will return.
 
-    Nothing is decoded where it can be told otherwise (`open_sound`). Raises AudioError when it
-    cannot be read, when less is there than its header promises, or no such segment.
+    Nothing is decoded if the length is known otherwise (`open_sound`). Raises AudioError if the
+    file cannot be read, has fewer samples than its header states, or lacks the segment.
     """
     segment = Segment.of(str(path))
     with _opened(segment, str(path), whole=False) as sound:
@@ -293,7 +294,7 @@ def read_header(path: str | Path) -> tuple[int, int, int]:
 
 
 def stated_seconds(path: str | Path) -> float | None:
-    """The length of a recording, or None where that would need decoding, or it is unreadable."""
+    """The length of a recording in seconds; None if that needs decoding, or it is unreadable."""
     segment = Segment.of(str(path))
     try:
         with (
@@ -310,7 +311,7 @@ def stated_seconds(path: str | Path) -> float | None:
 
 
 def as_float32(wave: NDArray[Any], name: str) -> Wave:
-    """Samples (T,) as float32: integers are PCM, floats of whatever scale they have."""
+    """Samples (T,) as float32: integers are scaled as PCM, floats keep their scale."""
     if wave.ndim != 1:
         reason = f"one channel of shape (T,) is needed, got an array of shape {wave.shape}"
         raise AudioError(name, reason, "unsupported")
@@ -326,7 +327,7 @@ def as_float32(wave: NDArray[Any], name: str) -> Wave:
 
 
 def silence_of_fewer_bits(peak: float) -> str:
-    """What to add where a peak may be that of 16-bit numbers in a file of 32 bits."""
+    """A hint for an error, if a peak may be that of 16-bit numbers in a file of 32 bits."""
     if not WIDENED_PEAKS[0] <= peak <= WIDENED_PEAKS[1]:
         return ""
     return (
@@ -336,7 +337,7 @@ def silence_of_fewer_bits(peak: float) -> str:
 
 
 def _of_fewer_bits(wave: NDArray[Any], peak: float) -> str:
-    """The same, also where 16-bit numbers may have come in integers of 32 bits."""
+    """The same hint, also for integers of 32 bits that may contain 16-bit numbers."""
     if wave.dtype != np.int32 or not wave.any():
         return silence_of_fewer_bits(peak)
     largest = int(np.abs(wave.astype(np.int64)).max())
@@ -344,7 +345,7 @@ def _of_fewer_bits(wave: NDArray[Any], peak: float) -> str:
 
 
 def check_wave(wave: NDArray[Any], name: str) -> Wave:
-    """Return `wave` as float32 (T,) in [-1, 1], or raise AudioError when it holds no usable sound.
+    """Return `wave` as float32 (T,) in [-1, 1], or raise AudioError if it has no usable sound.
 
     Integer arrays are taken as PCM and scaled to [-1, 1], floats beyond it as `to_full_scale` says.
     """
@@ -367,6 +368,6 @@ def resample(wave: Wave, source_rate: int, target_rate: int) -> Wave:
 
 
 def to_int16(wave: Wave) -> NDArray[np.int16]:
-    """Quantize [-1, 1] to 16-bit PCM; what lies beyond is clipped, never wrapped."""
+    """Quantize [-1, 1] to 16-bit PCM; larger samples are clipped, never wrapped."""
     scaled = np.rint(wave * np.float32(32_768.0))
     return np.asarray(np.clip(scaled, -32_768, 32_767), dtype=np.int16)

@@ -22,12 +22,12 @@ MATROSKA, ASF, AMR, ADTS = b"\x1aE\xdf\xa3", b"0&\xb2u", b"#!AMR", (b"\xff\xf1",
 
 
 def is_container(head: bytes) -> bool:
-    """Whether these are the first bytes of a container that this module reads."""
+    """Whether a file with these first bytes is a container that this module reads."""
     return head.startswith((MATROSKA, ASF, AMR, *ADTS)) or is_mpeg4(head)
 
 
 def check_ffmpeg() -> Any:
-    """PyAV; MissingExtraError when it is not installed."""
+    """The module PyAV; MissingExtraError if it is not installed."""
     try:
         import av
     except ImportError:
@@ -38,10 +38,10 @@ def check_ffmpeg() -> Any:
 
 
 def decode_container(source: ByteSource) -> Sound:
-    """The first audio stream, whole.
+    """Decode all of the first audio stream.
 
-    Channels are averaged when their number changes on the way. Raises AudioError for what PyAV
-    cannot decode; a missing PyAV is the error of one recording, too, not of a job.
+    Channels are averaged if their number changes within the stream. Raises AudioError if PyAV
+    cannot decode it, or is not installed, so that other recordings of a job are still read.
     """
     if is_mpeg4(source.head):
         check_boxes(source)
@@ -98,7 +98,7 @@ def _limited(
 
 
 def _stated_seconds(container: Any, stream: Any) -> float:
-    """The length that the container states; 0 where it states none, or not of the sound alone."""
+    """The length in seconds that the container states for the audio; 0 if it states none."""
     if stream.duration is not None and container.format.name.startswith("mov"):
         return float(stream.duration * stream.time_base)
     alone = len(container.streams) == 1 and container.format.name.startswith("matroska")

@@ -1,7 +1,7 @@
-"""FLAC: how long a file is, and how long it says that it is (RFC 9639).
+"""The actual and the stated length of FLAC files (RFC 9639).
 
-The header of the last frame tells the first. Encoders that wrote into a pipe leave the second
-out, and libsndfile reads none of these files.
+The actual length follows from the header of the last frame. Encoders that wrote into a pipe omit
+the stated one, and libsndfile does not read such files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["MAGIC", "flac_lengths", "with_length"]
 MAGIC = b"fLaC"
 
 STATED = slice(21, 26)
-"""of the file's bytes: the lower four bits of the first, and the others, are the length"""
+"""bytes of the file with the stated length: the lower four bits of the first, and all others"""
 BLOCK_SAMPLES = {
     1: 192,
     **{2 + n: 576 << n for n in range(4)},
@@ -22,7 +22,7 @@ BLOCK_SAMPLES = {
 """of a frame, by the code in its header; 6 and 7 say that a number follows"""
 CRC_POLYNOMIAL = 0x107
 TAIL_BYTES = 32_768
-"""in which the last frame begins, if it is not larger"""
+"""bytes at the end in which the last frame begins, unless it is larger"""
 
 
 def flac_lengths(source: ByteSource) -> tuple[int, int]:
@@ -36,14 +36,14 @@ def flac_lengths(source: ByteSource) -> tuple[int, int]:
 
 
 def with_length(source: ByteSource, samples: int) -> bytes:
-    """The content with its length filled in."""
+    """The content of a file with its length filled in."""
     content = bytearray(source.content())
     content[STATED] = (content[STATED.start] >> 4 << 36 | samples).to_bytes(5)
     return bytes(content)
 
 
 def _last_sample(kind: bytes, tail: bytes, head: bytes) -> int:
-    """Where the last frame in `tail` ends, which is like that with the header `kind`; else 0."""
+    """The end (in samples) of the last frame in `tail` of the kind of the header `kind`; else 0."""
     sync = kind[:2]
     if sync not in (b"\xff\xf8", b"\xff\xf9") or len(kind) < 4:
         return 0
@@ -68,7 +68,7 @@ def _behind_metadata(source: ByteSource) -> int:
 
 
 def _read_header(head: bytes) -> tuple[int, int] | None:
-    """(number of the frame or of its first sample, samples in it); None for what is no header."""
+    """(number of the frame or of its first sample, number of samples); None if it is no header."""
     if len(head) < 6:
         return None
     code, rate_code = head[2] >> 4, head[2] & 15

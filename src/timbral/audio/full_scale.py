@@ -13,11 +13,11 @@ MAX_OVERSHOOT = 16.0
 """24 dB beyond full scale: gain, mixing or a lossy codec made it, not another unit"""
 PCM_SCALE = 32_768.0
 PCM_FRACTION = 0.01
-"""of the samples that lie beyond 1 where 16-bit numbers were stored as floats"""
+"""fraction of samples beyond 1 that indicates 16-bit numbers stored as floats"""
 
 
 def to_full_scale(wave: NDArray[np.float32], peak: float, name: str) -> NDArray[np.float32]:
-    """Samples (T,) of any scale, whose largest is `peak`, to [-1, 1].
+    """Scale samples (T,) with the largest magnitude `peak` to [-1, 1].
 
     Up to `MAX_OVERSHOOT` the whole recording is divided by its peak: clipping would distort the
     voice, and its level says nothing of the speaker. Floats that are 16-bit numbers are divided by

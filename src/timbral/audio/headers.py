@@ -1,7 +1,8 @@
-"""What the headers of containers of PCM state: where the samples lie, and how many bytes they are.
+"""Read the headers of PCM containers: offset and size of the samples.
 
-libsndfile takes what is there when a header states more, and nothing when it states 0, as the
-header of a recorder does that was killed. Neither is said; so the headers are read here as well.
+If a header states more than the file contains, libsndfile reads what is there; if it states 0, as
+that of a killed recorder does, libsndfile reads nothing. It reports neither, so the headers are
+read here as well.
 """
 
 from __future__ import annotations
@@ -15,37 +16,37 @@ from timbral.audio.byte_source import ByteSource
 __all__ = ["Data", "closed", "read_data"]
 
 WAVE_FORMATS_OF_SAMPLES = {0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE}
-"""PCM, floats, A-law, µ-law, extensible: every byte is a sample's; the other formats have blocks"""
+"""PCM, floats, A-law, µ-law, extensible: formats without blocks"""
 MAX_CHUNKS = 10_000
-"""that are looked at: zeros look like chunks without content"""
+"""chunks to read at most, because zeros look like empty chunks"""
 GSM, GSM_BLOCK_BYTES = 0x0031, 65
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0O\x8e\xdb\x8a"
 W64_CHUNK = 24
-"""bytes of a chunk's GUID and size, which counts them too"""
+"""bytes of a chunk's GUID and size, which are included in that size"""
 
 
 @dataclass(frozen=True)
 class Data:
-    """The part of a container that holds the samples."""
+    """The part of a container with the samples."""
 
     start: int
     """offset of its first byte"""
     size: int | None
-    """in bytes; None where the header does not know"""
+    """in bytes; None if the header does not state it"""
     size_offset: int
-    """where the size stands"""
+    """offset of the size"""
     size_format: str
-    """how it is written, for `struct`"""
+    """its format for `struct`"""
     size_extra: int = 0
-    """what it counts besides the samples"""
+    """bytes that it counts besides the samples"""
     num_samples: int = 0
-    """of each channel, as the fact chunk of codecs with blocks has it; 0 where there is none"""
+    """per channel, from the fact chunk of codecs with blocks; 0 if there is none"""
     block_samples: int = 0
-    """of each channel in a block of the codec"""
+    """samples per channel in a block of the codec"""
 
 
 def read_data(source: ByteSource) -> Data | None:
-    """Where a container of PCM says that its samples lie; None for what is none, or is damaged."""
+    """The stated position of the samples in a PCM container; None for other or damaged files."""
     for magic, read in READERS.items():
         if source.head.startswith(magic):
             try:
@@ -56,7 +57,7 @@ def read_data(source: ByteSource) -> Data | None:
 
 
 def closed(source: ByteSource, data: Data) -> bytes:
-    """The content with the size that its recorder did not write."""
+    """The content with the size filled in that its recorder did not write."""
     content = bytearray(source.content())
     size = source.size - data.start + data.size_extra
     largest = 256 ** struct.calcsize(data.size_format) - 1
@@ -103,10 +104,10 @@ def _wave(source: ByteSource) -> Data | None:
 def _counted(
     source: ByteSource, chunks: dict[bytes, tuple[int, int]], num_bytes: int
 ) -> tuple[int, int]:
-    """Samples, by the fact chunk, and samples in a block; 0 where the format has no blocks.
+    """Samples by the fact chunk, and samples per block; 0 for formats without blocks.
 
-    Without a fact chunk GSM has those of its whole blocks: of an odd number of them libsndfile
-    takes the byte behind them, which pads the chunk, for another one, and that becomes noise.
+    GSM without a fact chunk has the samples of its complete blocks: after an odd number of them,
+    libsndfile would decode the padding byte of the chunk as another block, as noise.
     """
     offset, size = chunks[b"fmt "]
     format = source.read_at(offset, min(size, 20))
@@ -115,7 +116,7 @@ def _counted(
     tag, block_bytes, bits = struct.unpack("<H10xHH", format[:16])
     if tag in WAVE_FORMATS_OF_SAMPLES:
         return 0, 0
-    stated = int.from_bytes(format[18:], "little")  # not all codecs say it
+    stated = int.from_bytes(format[18:], "little")  # not all codecs state it
     block_samples = stated or 8 * block_bytes // max(bits, 1)
     num_samples = 0
     if b"fact" in chunks:
@@ -127,15 +128,15 @@ def _counted(
 
 
 def _is_placeholder(stated: int) -> bool:
-    """Whether programs write this size when they cannot know it: sox, FFmpeg, arecord, killed ones.
+    """Whether a size is one that sox, FFmpeg, arecord or killed programs write for an unknown size.
 
-    2 and 4 GiB, or a little less.
+    These are 2 and 4 GiB, or a little less.
     """
     return stated == 0 or 0x7FFF0000 <= stated <= 0x80000000 or stated >= 0xFFFF0000
 
 
 def _only_chunks(source: ByteSource, position: int) -> bool:
-    """Whether whole chunks follow up to the end: the data chunk before them is empty then."""
+    """Whether complete chunks follow up to the end, so that the data chunk before them is empty."""
     for _ in range(MAX_CHUNKS):
         if position >= source.size:
             break
@@ -148,7 +149,7 @@ def _only_chunks(source: ByteSource, position: int) -> bool:
 
 
 def _aiff(source: ByteSource) -> Data | None:
-    """AIFF and AIFF-C; the samples begin behind an offset and a block size."""
+    """AIFF and AIFF-C; the samples begin after an offset and a block size."""
     chunks = _chunks(source, 12, ">I")
     if b"SSND" not in chunks:
         return None
@@ -163,7 +164,7 @@ def _au(source: ByteSource) -> Data:
 
 
 def _caf(source: ByteSource) -> Data | None:
-    """Apple's Core Audio Format; -1 is a size that is not known. An edit count comes first."""
+    """Apple's Core Audio Format; a size of -1 is unknown. Samples follow an edit count."""
     chunks = _chunks(source, 8, ">q")
     if b"data" not in chunks:
         return None
@@ -189,7 +190,7 @@ def _w64(source: ByteSource) -> Data | None:
 
 
 def _nist(source: ByteSource) -> Data | None:
-    """NIST SPHERE: lines of text; only files that are not compressed state their bytes."""
+    """NIST SPHERE: a header of text lines; only uncompressed files state their size."""
     lines = source.head[:1024].split(b"end_head")[0].splitlines()
     start = int(lines[1])
     fields = dict(line.split(b" ", 2)[::2] for line in lines[2:] if line.count(b" ") >= 2)
@@ -223,4 +224,4 @@ READERS: dict[bytes, Callable[[ByteSource], Data | None]] = {
     b"NIST_1A": _nist,
     b"Creative Voice File": _voc,
 }
-"""by the bytes that a file begins with"""
+"""readers by the first bytes of a file"""

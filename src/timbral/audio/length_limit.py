@@ -1,6 +1,6 @@
-"""How long a recording of a stranger may be, told before it is decoded.
+"""Limit the length of untrusted recordings before they are decoded.
 
-A megabyte of FLAC or Opus may hold days of silence; who decodes it first and looks then has lost.
+A megabyte of FLAC or Opus may contain days of silence, so checking after decoding is too late.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from timbral.errors import AudioError
 __all__ = ["NO_LIMIT", "LengthLimit"]
 
 VALUES_PER_SECOND = 192_000
-"""of all channels together: four channels at 48 kHz, two at 96 kHz"""
+"""samples per second of all channels together: four channels at 48 kHz, two at 96 kHz"""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class LengthLimit:
 
     seconds: float = math.inf
     turn: AbstractContextManager[Any] = field(default=nullcontext(), compare=False, repr=False)
-    """held while one is decoded, such as a semaphore for so many at once"""
+    """context held while decoding, such as a semaphore that limits how many are decoded at once"""
 
     def check(self, name: str, num_samples: int, sample_rate: int, channels: int) -> None:
-        """AudioError for a recording of more samples (T, C) than that."""
+        """Raise AudioError for a recording with more samples (T, C) than allowed."""
         seconds = num_samples / max(sample_rate, 1)
         if seconds > self.seconds:
             reason = (
@@ -43,13 +43,13 @@ class LengthLimit:
             raise AudioError(name, reason, "too-large")
 
     def check_decoded(self, name: str, num_values: int, seconds: float) -> None:
-        """AudioError for a recording of which so much was decoded, and more may follow."""
+        """Raise AudioError if the part decoded so far exceeds the limit."""
         if seconds > self.seconds or num_values > self.seconds * VALUES_PER_SECOND:
             reason = f"it is longer than the limit of {_length(self.seconds)}; cut it"
             raise AudioError(name, reason, "too-long")
 
     def most_samples(self, sample_rate: int) -> int:
-        """To decode at most: one more than is taken; -1 without a limit."""
+        """Most samples to decode: one more than allowed; -1 without a limit."""
         return -1 if math.isinf(self.seconds) else int(self.seconds * sample_rate) + 1
 
 

@@ -1,4 +1,4 @@
-"""MPEG audio (MP3): its frames, one by one, because nothing else tells how long a file is.
+"""MPEG audio (MP3): read frame by frame, as the length of a file cannot be known otherwise.
 
     [ID3v2] [Xing or Info] frame frame frame … [ID3v1]  [ID3v2] [Xing] frame … (a file joined to it)
 
@@ -20,22 +20,22 @@ __all__ = ["Mp3Stream", "behind_id3", "is_mp3", "is_mpeg", "mp3_streams"]
 
 SYNC = b"\xff"
 RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
-"""in Hz, by the version bits: MPEG 1, 2, 2.5"""
+"""sample rates in Hz, by the version bits: MPEG 1, 2, 2.5"""
 MPEG1_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 MPEG2_KBITS = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 LAYER_3 = 1
 XING_FLAG_FRAMES = 1
 DECODER_DELAY = 529
-"""samples by which a decoder is late, which LAME's numbers do not count"""
+"""delay of a decoder in samples, which LAME's numbers do not include"""
 WARM_UP_FRAMES = 2
-"""before a segment, until the filters hold what they would hold in the whole file"""
+"""frames before a segment, after which the filters are in the same state as in the whole file"""
 RESERVOIR_BYTES = 511
-"""of main data that a frame may need of those before it"""
+"""bytes of main data in earlier frames that a frame may need"""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What the header of a layer 3 frame says."""
+    """The header of a layer 3 frame."""
 
     size: int
     """bytes, header included"""
@@ -43,19 +43,22 @@ class Frame:
     samples: int
     mono: bool
     side_info: slice
-    """of the frame's bytes"""
+    """range of the frame's bytes"""
     tag_offset: int
-    """where a Xing or Info frame says what it is"""
+    """offset of the tag of a Xing or Info frame"""
 
     @property
     def stream(self) -> int:
-        """what does not change within a stream, as one number"""
+        """header fields that are constant within a stream, as one number"""
         return self.rate * 2 + self.mono
 
 
 @lru_cache(maxsize=4_096)
 def _frame(header: bytes) -> Frame | None:
-    """None for what is no header of layer 3; free bit rates, which state no size, are none."""
+    """The frame with this header; None unless it is of layer 3.
+
+    Also None for a free bit rate, which does not state the frame's size.
+    """
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer, unprotected = header[1] >> 3 & 3, header[1] >> 1 & 3, header[1] & 1
@@ -73,17 +76,17 @@ def _frame(header: bytes) -> Frame | None:
 
 
 def is_mp3(head: bytes) -> bool:
-    """Whether the first bytes, of what follows an ID3 tag, are the header of a frame."""
+    """Whether the first bytes after an ID3 tag are the header of a frame."""
     return _frame(head[:4]) is not None
 
 
 def is_mpeg(head: bytes) -> bool:
-    """Whether the first bytes look like a frame of any layer, sound or not."""
+    """Whether the first bytes look like a frame of any layer, valid or not."""
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
 
 
 def behind_id3(read_at: Callable[[int, int], bytes], position: int = 0) -> int:
-    """Where the ID3 tags end that begin at `position`; `read_at` is (offset, count) -> bytes."""
+    """The end of the ID3 tags that begin at `position`; `read_at` is (offset, count) -> bytes."""
     while (head := read_at(position, 10)).startswith(b"ID3") and len(head) == 10:
         footer = 10 if head[5] & 0x10 else 0
         position += 10 + footer + _synchsafe(head[6:])
@@ -91,7 +94,7 @@ def behind_id3(read_at: Callable[[int, int], bytes], position: int = 0) -> int:
 
 
 def _synchsafe(size: bytes) -> int:
-    """A number of seven bits a byte, so that no sync is in it."""
+    """A number with seven bits per byte, which thus never contains a sync word."""
     value = 0
     for byte in size:
         value = value << 7 | byte
@@ -100,24 +103,24 @@ def _synchsafe(size: bytes) -> int:
 
 @dataclass
 class Mp3Stream:
-    """One stream of a file: all of an ordinary file, one of several that were joined."""
+    """One stream of a file: all of an ordinary file, or one of several that were joined."""
 
     content: bytes
     frame: Frame
     """the first"""
     stated_frames: int | None = None
     skip_start: int = 0
-    """samples that are the encoder's and the decoder's delay"""
+    """samples of delay by encoder and decoder"""
     skip_end: int = 0
     starts: list[int] = field(default_factory=list)
-    """offsets of the frames that are sound"""
+    """offsets of the valid frames"""
     end: int = 0
-    """of the last of them"""
+    """end of the last frame"""
     has_gaps: bool = False
-    """between them"""
+    """whether there are gaps between frames"""
 
     def add(self, start: int, end: int) -> None:
-        """A frame, behind the others."""
+        """Append a frame."""
         if self.starts and start != self.end:
             self.has_gaps = True
         self.starts.append(start)
@@ -133,25 +136,25 @@ class Mp3Stream:
 
     @property
     def num_samples(self) -> int:
-        """that are there"""
+        """samples in the stream"""
         whole = self.stated_frames is None or len(self.starts) >= self.stated_frames
         skipped = self.skip_start + (self.skip_end if whole else 0)
         return max(0, len(self.starts) * self.frame.samples - skipped)
 
     @property
     def stated_samples(self) -> int:
-        """that its Xing frame promises; `num_samples` when it promises no more"""
+        """samples by its Xing frame, at least `num_samples`"""
         frames = self.stated_frames or 0
         skipped = self.skip_start + self.skip_end
         return max(self.num_samples, frames * self.frame.samples - skipped)
 
     def cut(self, start: int, stop: int) -> tuple[bytes, int]:
-        """A file whose samples from the returned number on are those from `start` to `stop`.
+        """A file with the samples from `start` to `stop`, and how many samples precede them in it.
 
-        It begins with a Xing frame that states how many follow, a silent one, of which libmpg123
-        leaves out its delay, and some frames before the cut. The first of these may need main data
-        of frames before them: their side information is zeroed, which makes them silent, and
-        leaves their main data to the frames behind them.
+        It begins with a Xing frame that states how many frames follow, a silent frame, which
+        libmpg123 skips for its delay, and some frames before the cut. The first of these may need
+        main data of earlier frames: their side information is zeroed, which makes them silent but
+        keeps their main data for later frames.
         """
         size = self.frame.samples
         start, stop = start + self.skip_start, stop + self.skip_start
@@ -188,9 +191,10 @@ class Mp3Stream:
         return len(self._bytes(row)) - int(self.frame.side_info.stop)
 
     def _with_reservoir(self, row: int, available: int) -> bytes:
-        """A frame; silenced when it needs more than the `available` main data before it.
+        """A frame, made silent if it needs more main data before it than `available`.
 
-        It then still points back as far as it can: libmpg123 keeps what each frame points to.
+        It still points back as far as possible, because libmpg123 keeps the data that frames point
+        to.
         """
         content = self._bytes(row)
         side_info = self.frame.side_info
@@ -203,7 +207,7 @@ class Mp3Stream:
         return content[: side_info.start] + silent + content[side_info.stop :]
 
     def _silent_frame(self, body: bytes = b"") -> bytes:
-        """A frame without sound, with `body` where main data would be."""
+        """A silent frame, with `body` in place of main data."""
         start = self.starts[0]
         head = bytearray(self.content[start : start + 4])
         head[1] |= 1  # no check sum
@@ -214,11 +218,11 @@ class Mp3Stream:
 
 
 def mp3_streams(content: bytes) -> list[Mp3Stream]:
-    """The streams of a file; empty when no frame is found."""
+    """The streams of a file; empty if no frame is found."""
     streams: list[Mp3Stream] = []
     position = behind_id3(lambda offset, count: content[offset : offset + count])
     size, tags = len(content), _tag_positions(content)
-    stream: Mp3Stream | None = None  # the one that the frames belong to
+    stream: Mp3Stream | None = None  # the current stream
     while position + 4 <= size:
         frame = _frame(content[position : position + 4])
         if frame is None or (stream is not None and frame.stream != stream.frame.stream):
@@ -244,12 +248,12 @@ def mp3_streams(content: bytes) -> list[Mp3Stream]:
 
 
 def _tag_positions(content: bytes) -> set[int]:
-    """Where a Xing or Info frame may say what it is."""
+    """Possible offsets of the tag of a Xing or Info frame."""
     return {match.start() for match in re.finditer(b"Xing|Info", content)}
 
 
 def _next_frame(content: bytes, position: int) -> int:
-    """Where a frame begins that another of its stream, or the end, follows; else the end."""
+    """The next frame that is followed by another of its stream, or by the end; else the end."""
     position = behind_id3(lambda offset, count: content[offset : offset + count], position)
     while (position := content.find(SYNC, position)) >= 0:
         frame = _frame(content[position : position + 4])
@@ -263,7 +267,7 @@ def _next_frame(content: bytes, position: int) -> int:
 
 
 def _xing(content: bytes, position: int, frame: Frame) -> tuple[int | None, int, int]:
-    """What a Xing or Info frame says: frames, samples to skip at the start, at the end."""
+    """Content of a Xing or Info frame: frames, samples to skip at the start and at the end."""
     tag = position + frame.tag_offset
     fields = content[tag + 4 : tag + 12].ljust(8, b"\0")
     flags, frames = struct.unpack(">II", fields)

@@ -1,6 +1,7 @@
-"""MPEG-4 (m4a, mp4, mov, 3gp): whether the boxes that a file consists of are all there.
+"""Check that the boxes of an MPEG-4 file (m4a, mp4, mov, 3gp) are complete.
 
-ISO 14496-12. FFmpeg reads the first of two files that were joined, and some that break off.
+ISO 14496-12. FFmpeg reads only the first of two joined files, and some truncated ones, without an
+error.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from timbral.errors import AudioError
 __all__ = ["check_boxes", "is_mpeg4"]
 
 MAX_BOXES = 1_000_000
-"""that are looked at; a capture in fragments has two for each"""
+"""boxes to read at most; a fragmented recording has two per fragment"""
 
 
 def is_mpeg4(head: bytes) -> bool:
-    """Whether a file that begins so is one."""
+    """Whether a file with these first bytes is MPEG-4."""
     return head[4:8] == b"ftyp"
 
 
 def check_boxes(source: ByteSource) -> None:
-    """AudioError for a file that ends inside a box, or to which another is joined."""
+    """Raise AudioError for a file that ends within a box, or that is followed by another file."""
     position, name = 0, b""
     for _ in range(MAX_BOXES):
         head = source.read_at(position, 16)

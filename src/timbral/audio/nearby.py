@@ -1,4 +1,4 @@
-"""What lies where a recording is missing: the same name with another suffix, or spelled apart."""
+"""Find a missing recording's likely file: another suffix, or another spelling of its name."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ USUAL_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".WAV", ".FL
 
 
 def hint_nearby(path: str) -> str:
-    """``; there is NAME``, ready to end a message about a missing file; empty when there is none.
+    """``; there is NAME`` to append to a message about a missing file; empty if there is none.
 
-    Lists name wav where the corpus holds flac, leave out the suffix, come from Windows, or write
-    accents as one character where the disk has two (Unicode's normal forms).
+    Lists may name wav for flac files, omit the suffix, come from Windows, or write accents as one
+    character that are two on disk (Unicode normal forms).
     """
     try:
         for other in _spellings(path):

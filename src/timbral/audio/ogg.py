@@ -15,9 +15,9 @@ BEGIN = 0x02
 
 
 def ogg_links(content: bytes) -> tuple[list[slice], bool]:
-    """Where the chained streams of a file lie, and whether it breaks off inside a page.
+    """The byte ranges of a file's chained streams, and whether it ends within a page.
 
-    Streams that run side by side, as sound and video do, begin together and stay together.
+    Parallel streams, such as audio and video, begin together and are one range.
     """
     starts: list[int] = []
     behind_first_pages = breaks_off = False

@@ -1,4 +1,4 @@
-"""Opens recordings of every kind: one answer to how long a recording is, and to what it holds.
+"""Open recordings of all formats, and determine their true length.
 
 head of the file ──▶ MP3:  count its frames ─┐
                  ──▶ Ogg:  find its streams  ├─▶ libsndfile ──▶ Sound
@@ -32,25 +32,25 @@ from timbral.io.standard_error import without_standard_error
 __all__ = ["is_decoded_whole", "open_sound"]
 
 WAV_LIMIT = 2**32
-"""bytes, which 32 bits cannot count"""
+"""bytes that 32 bits cannot count"""
 PADDED_BLOCKS = 2
-"""of a codec: the samples that the last ones hold beyond those that are counted"""
+"""blocks of a codec by whose samples the content may exceed the counted samples"""
 
 
 def is_decoded_whole(source: ByteSource) -> bool:
-    """Whether only decoding tells how long a recording is."""
+    """Whether the length of a recording is known only after decoding."""
     head = _head(source)
     return is_container(head) or (is_mpeg(head) and not is_mp3(head))
 
 
 def _head(source: ByteSource) -> bytes:
-    """The first bytes, behind a tag that says who recorded it."""
+    """The first bytes after an ID3 tag."""
     return source.read_at(behind_id3(source.read_at), 16)
 
 
 @contextmanager
 def open_sound(source: ByteSource) -> Iterator[Sound]:
-    """The recording that `source` holds, open.
+    """Open the recording in `source`.
 
     Raises AudioError, also for one beyond the source's limit, and whatever libsndfile raises.
     """
@@ -74,7 +74,7 @@ def _opened(source: ByteSource) -> AbstractContextManager[Sound]:
 
 @contextmanager
 def _open_pcm(source: ByteSource) -> Iterator[Sound]:
-    """wav, aiff, au, caf, w64, and whatever else libsndfile knows."""
+    """Open wav, aiff, au, caf, w64, and all other formats of libsndfile."""
     data = headers.read_data(source)
     if data is None and (source.path or source.name).lower().endswith(".mp3"):
         yield _open_mpeg(
@@ -106,7 +106,7 @@ def _sound_of(
 
 
 def _file_of(source: ByteSource, data: headers.Data) -> soundfile.SoundFile:
-    """The file, with its size filled in where its recorder did not and libsndfile needs it."""
+    """The file for libsndfile, with a missing size filled in if libsndfile needs it."""
     if data.size is None and data.size_format and source.size > data.start:
         try:
             file = soundfile.SoundFile(source.for_library())
@@ -120,7 +120,7 @@ def _file_of(source: ByteSource, data: headers.Data) -> soundfile.SoundFile:
 
 
 def _counted(file: soundfile.SoundFile, data: headers.Data) -> int:
-    """Samples of each channel, by the fact chunk where that is near to what the blocks hold."""
+    """Samples per channel, by the fact chunk if that is close to the content of the blocks."""
     padding = file.frames - data.num_samples
     return data.num_samples if 0 <= padding <= PADDED_BLOCKS * data.block_samples else file.frames
 
@@ -136,7 +136,7 @@ def _check_not_joined(source: ByteSource, end: int) -> None:
 
 
 def _check_not_wrapped(source: ByteSource, data: headers.Data, there: int) -> None:
-    """AudioError for a wav of more than 4 GiB, whose header has the rest of a division by that."""
+    """Raise AudioError for a wav of more than 4 GiB, whose header states the size modulo 4 GiB."""
     if data.size_format == "<I" and there - (data.size or 0) >= WAV_LIMIT:
         reason = (
             f"{there / 2**30:.1f} GiB of samples are more than the header of a wav file can "
@@ -173,7 +173,7 @@ def _open_ogg(source: ByteSource) -> Iterator[Sound]:
 
 
 def _open_mpeg(source: ByteSource, is_mp3: bool) -> Sound:
-    """MP3, whose frames are counted; layers 1 and 2, and what only looks like it, are decoded."""
+    """Open MP3 by counting its frames; decode layers 1 and 2, and what only looks like MP3."""
     content = source.content()
     if is_mp3 and (streams := mp3_streams(content)):
         return _open_mp3(source, streams)
@@ -181,11 +181,11 @@ def _open_mpeg(source: ByteSource, is_mp3: bool) -> Sound:
 
 
 def _open_mp3(source: ByteSource, streams: Sequence[Mp3Stream]) -> Sound:
-    """Cuts that state their length, also of what is ordinary and whole.
+    """Open streams as cuts that state their length, even for an ordinary file.
 
-    libsndfile seeks exactly in the file itself, but libmpg123 stops at the length that it
-    estimates, and complains of seeks, tags, gaps and first frames that it does not expect. It
-    prints its complaints, naming no file, so that the decoder has no standard error.
+    libsndfile seeks exactly in the file itself, but libmpg123 stops at its estimated length, and
+    prints warnings about seeks, tags, gaps and unexpected first frames without the file's name. So
+    the decoder runs without standard error.
     """
     sounds = [
         Sound(
@@ -207,14 +207,14 @@ def _read_mp3(stream: Mp3Stream, start: int, stop: int) -> Samples:
 
 
 def _decoded(content: bytes, limit: LengthLimit = NO_LIMIT) -> tuple[Samples, int]:
-    """All samples, or one more than the limit, and the rate."""
+    """All samples, or up to one more than the limit, and the rate in Hz."""
     with soundfile.SoundFile(io.BytesIO(content)) as file:
         most = limit.most_samples(file.samplerate)
         return file.read(most, dtype="float32", always_2d=True), file.samplerate
 
 
 def _chained(source: ByteSource, sounds: Sequence[Sound]) -> Sound:
-    """Several recordings, one behind the other, as one; their channels averaged if they differ."""
+    """Several recordings in sequence as one; channels are averaged if their numbers differ."""
     if len(sounds) == 1:
         return sounds[0]
     rates = sorted({sound.sample_rate for sound in sounds})

@@ -1,4 +1,4 @@
-"""The preprocessing that an encoder was trained on; it travels with stores and checkpoints."""
+"""The preprocessing that an encoder was trained with, recorded in stores and checkpoints."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["TRIMS", "Preprocessing", "gain_to", "load", "rms_dbfs_of", "seconds_
 TRIMS = ("none", "energy", "silero", "edges", "quiet-ends", "webrtc")
 """ways to cut silence"""
 EDGE_POWER = 0.001
-"""what lies before the first and behind the last sample of more power is cut as an edge"""
+"""samples before the first and after the last one with more power are cut as edges"""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to every recording before it goes into an encoder.
+    """Preprocessing of every recording before it goes into an encoder.
 
-    A store and a checkpoint carry it, so that an encoder gets what it was trained on.
+    Stores and checkpoints record it, so that an encoder gets recordings like those in training.
     """
 
     trim: str = "none"
@@ -47,19 +47,19 @@ class Preprocessing:
             )
 
     def check_installed(self) -> None:
-        """Raise MissingExtraError now rather than once a recording."""
+        """Raise MissingExtraError now, rather than for each recording."""
         check_detector(self.trim)
 
     def __call__(self, wave: Wave, source_rate: int, target_rate: int, name: str = "audio") -> Wave:
-        """Resample, raise and trim one: (T,) -> (T',). AudioError when nothing is left."""
+        """Resample, raise and trim a wave: (T,) -> (T',). AudioError if nothing is left."""
         return self.with_times(wave, source_rate, target_rate, name)[0]
 
     def with_times(
         self, wave: Wave, source_rate: int, target_rate: int, name: str = "audio"
     ) -> tuple[Wave, Floats]:
-        """The same, and which seconds of the recording are left, one range behind another (K, 2).
+        """The same, and the ranges (K, 2) of the recording that are kept, in seconds.
 
-        ddvc trims before it resamples, PaddleSpeech after it has raised the level.
+        ddvc trims before resampling, PaddleSpeech after raising the level.
         """
         kept = np.array([[0.0, wave.size / source_rate]])
         if self.trim == "edges":
@@ -101,12 +101,12 @@ def _raise_rms(wave: Wave, target_dbfs: float) -> Wave:
 
 
 def rms_dbfs_of(power: float) -> float:
-    """The level of a mean power, in dBFS; that of silence is -200."""
+    """The level of a mean power in dBFS; -200 for silence."""
     return float(20.0 * np.log10(max(float(np.sqrt(power)), 1e-10)))
 
 
 def gain_to(target_dbfs: float, rms_dbfs: float) -> np.float32:
-    """What raises a recording of a level to another one; 1 where it is louder already."""
+    """The gain that raises a level to a target; 1 if it is already louder."""
     return np.float32(10 ** (max(0.0, target_dbfs - rms_dbfs) / 20))
 
 
@@ -116,16 +116,15 @@ def _loud_samples(wave: Wave) -> tuple[int, int]:
 
 
 def _runs(flags: NDArray[np.bool_]) -> Floats:
-    """First and end number (K, 2) of each run of flags (F,) that are set."""
+    """Start and end index (K, 2) of each run of set flags (F,)."""
     edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
     return edges.reshape(-1, 2).astype(np.float64)
 
 
 def seconds_in_recording(kept: Floats, seconds: float) -> float:
-    """Seconds in a recording of what lies `seconds` into what trimming left of it.
+    """The time in a recording, from the time `seconds` in its trimmed version.
 
-    `kept` (K, 2) as `Preprocessing.with_times` gives it. What lies where a pause was cut out is
-    taken to come behind the pause.
+    `kept` (K, 2) is from `Preprocessing.with_times`. A time at a removed pause counts as after it.
     """
     lengths = kept[:, 1] - kept[:, 0]
     ends = np.cumsum(lengths)

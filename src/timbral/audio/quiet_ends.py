@@ -1,4 +1,4 @@
-"""Cutting what is quiet at both ends of a recording; pauses stay."""
+"""Cut quiet parts at both ends of a recording; pauses are kept."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from timbral.audio.decode import Wave
 __all__ = ["loud_extent"]
 
 FRAME_SAMPLES, STEP_SAMPLES = 2048, 512
-"""of the level, whatever the rate"""
+"""frame and step of the level in samples, at any rate"""
 RANGE_DB = 20.0
-"""below the loudest frame, from where an end is quiet"""
+"""dB below the loudest frame, beyond which an end is quiet"""
 LEAST_RMS = 1e-5
-"""quieter frames, and the loudest one, count as this"""
+"""smallest RMS level; quieter frames count as this"""
 
 
 def loud_extent(wave: Wave) -> tuple[int, int]:
-    """First and end sample of what lies between the first and the last loud frame of a wave (T,).
+    """Range of samples from the first to the last loud frame of a wave (T,).
 
-    The RMS level of 2,048 samples around every 512th one, zeros beyond both ends; loud is within
-    20 dB of the loudest. It is chatterbox's way, and that of ``librosa.effects.trim``.
+    Levels are the RMS of 2,048 samples around every 512th one, with zeros beyond both ends; a frame
+    is loud within 20 dB of the loudest. Chatterbox and ``librosa.effects.trim`` do the same.
     """
     half = FRAME_SAMPLES // 2
     squares = np.concatenate([[0.0], np.cumsum(np.square(np.pad(wave, half).astype(np.float64)))])

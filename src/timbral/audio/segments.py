@@ -2,8 +2,8 @@
 
 The notation is that of Media Fragments URI 1.0 (W3C, section 4.2.1, normal play time in seconds).
 Either number may be left out: ``#t=,2.5`` begins with the recording, ``#t=2.5`` ends with it.
-What a list says beyond that follows in any order, between ``&``: ``#t=1,2&channel=0&speed=1.1``.
-A recording inside another file, a tar archive or a table, is its bytes: ``a.tar#bytes=512,40000``.
+Further settings follow in any order, separated by ``&``: ``#t=1,2&channel=0&speed=1.1``. A
+recording in a tar archive or a table is given by its bytes: ``a.tar#bytes=512,40000``.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ PAIR = (
 )
 FRAGMENT = re.compile(rf"#(?P<pairs>{PAIR}(?:&{PAIR})*)$")
 END_TOLERANCE_SECONDS = 0.5
-"""Lists round their times: an end this far behind the recording's is taken for it, as in Kaldi."""
+"""Lists round their times: an end up to this much after the recording's end means that end, as in
+Kaldi"""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A recording, or the seconds from `start` to `end` of one, and how it is played."""
+    """A recording or a part of it, with channel, rate, speed and gain."""
 
     file: str
     start: float = 0.0
     end: float = math.inf
     """in seconds of the file, whatever its `speed`"""
     channel: int | None = None
-    """the channel that is taken, from 0; None: the mean of all"""
+    """the channel to use, from 0; None: the mean of all"""
     rate: int | None = None
-    """the rate in Hz that it is resampled to first, which narrows its band"""
+    """rate in Hz to resample to first, which limits its bandwidth"""
     speed: float = 1.0
-    """how much faster it is played; pitch and formants move, too"""
+    """factor of its speed, which also moves pitch and formants"""
     gain: float = 1.0
-    """what its samples are multiplied by"""
+    """factor of its samples"""
     within: tuple[int, int] | None = None
-    """where in `file` the recording's bytes begin, and how many they are; None: it is the file"""
+    """offset and number of the recording's bytes in `file`; None: the whole file"""
 
     @classmethod
     def of(cls, path: str) -> Segment:
-        """What a path, with or without ``#``, stands for."""
+        """The segment of a path with or without ``#``; AudioError for an invalid notation."""
         match = FRAGMENT.search(path) if "#" in path else None
         if match is None:
             return cls(path)
@@ -69,18 +70,18 @@ class Segment:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is the file as it is."""
+        """Whether it is an entire, unchanged file."""
         return self.is_as_recorded and self.start == 0 and self.end == math.inf
 
     @property
     def is_as_recorded(self) -> bool:
-        """Whether it is no part of a file's bytes, and has its channels, rate, speed and level."""
+        """Whether channels, rate, speed and level are unchanged, and it is a file of its own."""
         is_played_so = self.channel is None and self.rate is None and self.speed == self.gain == 1
         return is_played_so and self.within is None
 
     @property
     def recording(self) -> str:
-        """The file, and where in it the recording lies if it is a part of its bytes."""
+        """The file, and the recording's bytes if it is in another file."""
         return self.file if self.within is None else str(Segment(self.file, within=self.within))
 
     def __str__(self) -> str:
@@ -96,7 +97,7 @@ class Segment:
         return f"{self.file}#{'&'.join(pairs)}" if pairs else self.file
 
     def samples(self, count: int, sample_rate: int) -> slice:
-        """Which of the recording's samples are meant; AudioError when it has no such segment."""
+        """Range of the segment's samples in a recording; AudioError if it has no such segment."""
         seconds = count / sample_rate
         if self.start == 0 and self.end == math.inf:
             return slice(0, count)
@@ -108,20 +109,20 @@ class Segment:
         return slice(round(self.start * sample_rate), min(count, round(self.end * sample_rate)))
 
     def played_rate(self, sample_rate: int) -> int:
-        """The rate that its samples are to be taken for, in Hz, when they have `sample_rate`."""
+        """The rate in Hz at which samples of `sample_rate` have the segment's speed."""
         return round((self.rate or sample_rate) * self.speed)
 
 
 def on_channel(path: str, channel: int) -> str:
-    """A path with the channel, from 0, that is taken; one that the path names is replaced."""
+    """A path with the given channel (from 0), which replaces any channel in it."""
     return str(replace(Segment.of(path), channel=channel))
 
 
 def recording_ids(segments: Mapping[str, Segment]) -> dict[str, str]:
     """An id for each file, from segments by utterance id.
 
-    It is that of the utterance which is the whole file, else the file's name; files of one name
-    are numbered.
+    It is the id of an utterance that is the whole file, else the file's name; equal names are
+    numbered.
     """
     ids = {segment.file: name for name, segment in segments.items() if segment.is_whole}
     used = set(ids.values())

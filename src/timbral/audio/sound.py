@@ -19,20 +19,20 @@ BLOCK_SAMPLES = 65_536
 
 @dataclass(frozen=True)
 class Sound:
-    """A recording that is open."""
+    """An open recording."""
 
     sample_rate: int
     channels: int
     num_samples: int
-    """that are there, of each channel"""
+    """actual number of samples per channel"""
     stated_samples: int
-    """that its header promises; `num_samples` where it promises no more"""
+    """number of samples by its header, at least `num_samples`"""
     read: Callable[[int, int], Samples]
     """(start, stop) -> samples (stop - start, C)"""
 
 
 def in_memory(samples: Samples, sample_rate: int, stated_samples: int = 0) -> Sound:
-    """A recording that is decoded already."""
+    """A recording that is already decoded."""
     count = len(samples)
     stated = max(count, stated_samples)
     return Sound(
@@ -41,7 +41,7 @@ def in_memory(samples: Samples, sample_rate: int, stated_samples: int = 0) -> So
 
 
 def from_libsndfile(file: soundfile.SoundFile, num_samples: int | None = None) -> Sound:
-    """What libsndfile reads; `num_samples` where that is not what its header says.
+    """A recording that libsndfile reads; `num_samples` if that differs from its header.
 
     Codecs in which libsndfile cannot seek (GSM 6.10, G.721, G.723, NMS ADPCM) are decoded whole.
     """

@@ -1,4 +1,4 @@
-"""The preprocessing of a recording that comes in chunks: the samples that the whole would give."""
+"""Preprocess a recording in chunks, with the same samples as for the whole."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ NOTHING = np.zeros(0, np.float32)
 
 
 class StreamedPreprocessing:
-    """Chunks at one rate to prepared samples at another: joined they are the whole's.
+    """From chunks at one rate to preprocessed samples at another, equal to those of the whole.
 
-    A recording's level is known at its end only. Nothing is raised unless `rms_dbfs` says what it
-    will be; a warning at the end tells whether the whole would have been.
+    A recording's level is known only at its end. So the level is raised only if `rms_dbfs` is
+    given; otherwise a warning at the end says whether the whole would have been raised.
 
     Resampling delays samples by 0.12 s at most, WebRTC's detector by 0.24 s.
     """
@@ -43,9 +43,9 @@ class StreamedPreprocessing:
         target_rate: int,
         rms_dbfs: float | None,
     ) -> None:
-        """`rms_dbfs` is the level of the whole recording, before it is raised, or not known.
+        """`rms_dbfs` is the level of the whole recording, before it is raised; None: unknown.
 
-        Raises ConfigError for a `preprocessing` that needs the end of a recording first.
+        Raises ConfigError for a `preprocessing` that needs the whole recording first.
         """
         if preprocessing.trim not in STREAMED_TRIMS:
             raise ConfigError(
@@ -53,7 +53,7 @@ class StreamedPreprocessing:
                 "stream; allowed: none and webrtc. encoder.with_inference sets another trim, "
                 "which changes the vectors"
             )
-        if rms_dbfs is not None and not -200.0 <= rms_dbfs <= 0.0:  # also not a number
+        if rms_dbfs is not None and not -200.0 <= rms_dbfs <= 0.0:  # also NaN
             raise ConfigError(f"rms_dbfs must be in [-200, 0] dBFS or None: {rms_dbfs}")
         self._least_dbfs, self._known_dbfs = preprocessing.min_rms_dbfs, rms_dbfs
         self._gain = np.float32(1)
@@ -70,13 +70,13 @@ class StreamedPreprocessing:
 
     @property
     def rms_dbfs(self) -> float:
-        """The level of what has come so far, before it is raised."""
+        """The level in dBFS of all samples so far, before it is raised."""
         return rms_dbfs_of(self._squares / max(1, self._count))
 
     def push(self, samples: NDArray[Any], name: str) -> Wave:
-        """The next samples (T,) to those that are prepared by now (T',).
+        """Take the next samples (T,) and return those that are now ready (T',).
 
-        Raises AudioError for samples that are not finite or lie outside [-1, 1], and takes none.
+        Raises AudioError, and takes none, for samples that are not finite or outside [-1, 1].
         """
         chunk = as_float32(samples, name)
         peak = float(np.abs(chunk).max(initial=0.0))  # NaN where one is
@@ -94,9 +94,9 @@ class StreamedPreprocessing:
         return self._prepared(chunk)
 
     def close(self, name: str) -> Wave:
-        """The last prepared samples (T',).
+        """Return the last preprocessed samples (T',).
 
-        Raises AudioError for a recording that was empty or silent, or of which nothing is left.
+        Raises AudioError for an empty or silent recording, or if nothing is left.
         """
         last = NOTHING
         if self._resampler is not None:
@@ -136,20 +136,20 @@ class StreamedPreprocessing:
 
 
 class VoicedStream:
-    """What `voiced_frames` keeps with WebRTC's detector, of samples that come in chunks."""
+    """The samples that `voiced_frames` keeps with WebRTC's detector, from chunks."""
 
     def __init__(self, sample_rate: int) -> None:
         self._detect = webrtc_detector(sample_rate)
         self._size = sample_rate * FRAME_MS // 1000
         self._samples = NOTHING
-        """from the first frame that nothing is decided of"""
+        """samples from the first undecided frame on"""
         self._flags = np.zeros(0, dtype=bool)
-        """from `FRAMES_BEFORE` frames before it, or from the beginning"""
+        """flags from `FRAMES_BEFORE` frames before that frame, or from the beginning"""
         self._before = 0
-        """flags of frames before it"""
+        """number of flags before that frame"""
 
     def push(self, samples: Wave) -> Wave:
-        """The next samples (T,) to those that are kept and decided by now (T',)."""
+        """Take the next samples (T,) and return those that are now kept (T',)."""
         self._samples = np.concatenate([self._samples, samples])
         known = len(self._flags) - self._before
         count = len(self._samples) // self._size
@@ -159,11 +159,11 @@ class VoicedStream:
         return self._decide(max(0, count - FRAMES_AHEAD))
 
     def close(self) -> Wave:
-        """The last ones; less than a frame at the end is left out."""
+        """Return the last samples (T',); an incomplete frame at the end is dropped."""
         return self._decide(len(self._flags) - self._before)
 
     def _decide(self, count: int) -> Wave:
-        """Of the next `count` frames those that are kept, joined."""
+        """The kept ones of the next `count` frames, joined."""
         if not count:
             return NOTHING
         kept = kept_frames(self._flags)[self._before : self._before + count]

@@ -1,4 +1,4 @@
-"""Voice activity detection: where a recording is speech, and cutting the rest away.
+"""Voice activity detection: find speech in a recording, and cut the rest.
 
 Each detector marks frames of fixed length; a frame that is kept keeps its neighbors too, so
 that words are not cut short.
@@ -49,7 +49,7 @@ SILERO_BLOCK = 512  # frames in one call: bounds memory, 16 s
 
 
 def check_detector(trim: str) -> None:
-    """Raise MissingExtraError when what `trim` needs is not installed."""
+    """Raise MissingExtraError if a package that `trim` needs is not installed."""
     if trim == "webrtc":
         _webrtc()
     elif trim == "silero":
@@ -57,10 +57,10 @@ def check_detector(trim: str) -> None:
 
 
 def voiced_frames(wave: Wave, sample_rate: int, trim: str) -> tuple[Flags, int]:
-    """Which frames (F,) of a wave (T,) are speech, and the samples of a frame.
+    """A mask of the frames (F,) of a wave (T,) with speech, and the samples per frame.
 
-    `trim` is energy, webrtc or silero; Silero's last frame may be partial, of others there are
-    whole ones alone.
+    `trim` is energy, webrtc or silero. Silero's last frame may be partial; other detectors have
+    only complete ones.
     """
     if trim == "silero":
         return _silero_frames(wave, sample_rate), SILERO_FRAME
@@ -73,7 +73,7 @@ def voiced_frames(wave: Wave, sample_rate: int, trim: str) -> tuple[Flags, int]:
 
 
 def kept_of_frames(wave: Wave, kept: Flags, size: int) -> Wave:
-    """The frames of a wave that are kept, joined: (T,) -> (T',)."""
+    """The kept frames of a wave, joined: (T,) -> (T',)."""
     if kept.all():
         return wave[: kept.size * size]
     if kept.size * size > wave.size:
@@ -82,10 +82,10 @@ def kept_of_frames(wave: Wave, kept: Flags, size: int) -> Wave:
 
 
 def kept_frames(flags: Flags) -> Flags:
-    """Which frames (F,) are kept, averaged, rounded and dilated as PaddleSpeech does.
+    """A mask of the frames (F,) to keep: flags averaged, rounded and dilated as in PaddleSpeech.
 
-    Whether one is kept depends on the flags of `FRAMES_BEFORE` frames before it and of
-    `FRAMES_AHEAD` behind it.
+    It depends on the flags of `FRAMES_BEFORE` frames before and `FRAMES_AHEAD` frames after a
+    frame.
     """
     sums = np.convolve(flags.astype(np.int64), np.ones(AVERAGE_FRAMES, np.int64), "full")
     left = AVERAGE_FRAMES // 2  # sums of eight stay whole numbers
@@ -106,7 +106,7 @@ def _energy_flags(frames: NDArray[np.float32]) -> Flags:
 
 
 def webrtc_detector(sample_rate: int) -> Callable[[NDArray[np.float32]], Flags]:
-    """WebRTC's detector, which takes the frames (F, N) of one recording, in parts or whole."""
+    """WebRTC's detector for the frames (F, N) of one recording, given at once or in parts."""
     webrtc = _webrtc()
     detector = webrtc.create()
     webrtc.init(detector)
@@ -126,7 +126,7 @@ def webrtc_detector(sample_rate: int) -> Callable[[NDArray[np.float32]], Flags]:
 
 
 def _webrtc() -> Any:
-    """The compiled module of webrtcvad: its Python class takes half as long again."""
+    """The compiled module of webrtcvad, because its Python class takes 1.5 times as long."""
     try:
         import _webrtcvad
     except ImportError:
@@ -141,7 +141,7 @@ def _silero_frames(wave: Wave, sample_rate: int) -> Flags:
 
 
 def speech_probabilities(wave: Wave) -> NDArray[np.float32]:
-    """Silero's probability of speech in each 32 ms of a wave at 16 kHz; the last may be partial."""
+    """Silero's probability of speech per 32 ms of a wave (T,) at 16 kHz, the last maybe partial."""
     session = _silero()
     count = -(-wave.size // SILERO_FRAME)
     padded = np.zeros(SILERO_CONTEXT + count * SILERO_FRAME, np.float32)
@@ -161,9 +161,9 @@ def speech_probabilities(wave: Wave) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def _silero() -> Any:
-    """The network inside the package silero-vad, whose own code is not imported.
+    """The network in the package silero-vad, whose code is not imported.
 
-    That code imports torch and sets its number of threads.
+    That code would import torch and set its number of threads.
     """
     package = importlib.util.find_spec("silero_vad")
     try:

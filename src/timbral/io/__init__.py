@@ -1,1 +1,1 @@
-"""Files that are whole or absent, disks and object stores, processors, processes, progress."""
+"""Files (always complete or absent), object stores, processors, processes, progress."""

@@ -13,7 +13,7 @@ __all__ = ["cache_folder", "cache_lock"]
 
 
 def cache_folder() -> Path:
-    """Where downloaded and converted weights lie: $TIMBRAL_CACHE, else the user's cache folder.
+    """Folder of downloaded and converted weights: $TIMBRAL_CACHE, else the user's cache folder.
 
     Raises DataError for a user without a home folder, as in some containers.
     """
@@ -31,8 +31,8 @@ def cache_folder() -> Path:
 
 
 def cache_lock(name: str) -> AbstractContextManager[None]:
-    """Hold one entry of the cache, waiting while another process holds it.
+    """Lock one entry of the cache; wait while another process has it locked.
 
-    It spares work that another process does at the moment; what is written is whole without it.
+    It avoids repeating another process's work; files are written completely even without it.
     """
     return wait_for_flock(cache_folder() / f".{name}.lock")

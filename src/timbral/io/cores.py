@@ -1,4 +1,4 @@
-"""How many cores this process may use, and how torch's threads wait for each other on them."""
+"""The number of cores that this process may use, and how torch's threads wait on them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = [
 
 CGROUPS = Path("/sys/fs/cgroup")
 SPIN_COUNT = "3000"
-"""rounds that a waiting thread turns before it sleeps"""
+"""rounds for which a waiting thread spins before it sleeps"""
 SPIN_COUNT_SERVING = "30000"
-"""of `serve`, whose workers notice busy cores and then compute in one thread each; with fewer
-rounds threads fall asleep a hundred times in one request on free cores"""
+"""the same for `serve`, whose workers detect busy cores and then compute in one thread each; with
+fewer rounds, threads fall asleep a hundred times per request on free cores"""
 
 
 def usable_cores() -> int:
-    """How many cores this process may use at once: in a container, its share of the machine.
+    """Number of cores that this process may use at once, within the limits of a container.
 
-    Where the system does not say, as on macOS, all.
+    All cores if the system does not tell, as on macOS.
     """
     if sys.platform != "linux":
         return os.cpu_count() or 1
@@ -37,12 +37,12 @@ def usable_cores() -> int:
 
 
 def share_cores(spin_count: str = SPIN_COUNT) -> None:
-    """Make torch's threads as many as there are cores, and sleep after so many rounds of waiting.
+    """Let torch use as many threads as there are cores, which sleep after `spin_count` rounds.
 
-    It must be called before torch is imported, and changes nothing that the environment says. By
+    It must be called before torch is imported, and does not override environment variables. By
     default a container of two cores on a machine of 64 gets 64 threads, and threads of GNU's OpenMP
-    wait for each other for 300,000 rounds (5 ms), on cores that the one they wait for would need
-    where other programs run: `benchmarks/busy_cores.py`.
+    spin for 300,000 rounds (5 ms); if other programs run, they occupy cores that the thread they
+    wait for needs (`benchmarks/busy_cores.py`).
     """
     cores = usable_cores()
     if "OMP_NUM_THREADS" not in os.environ and cores < (os.cpu_count() or 1):
@@ -52,12 +52,12 @@ def share_cores(spin_count: str = SPIN_COUNT) -> None:
 
 
 def threads_are_chosen() -> bool:
-    """Whether the environment says that there are not as many threads as cores."""
+    """Whether environment variables set a number of threads other than the number of cores."""
     return os.environ.get("OMP_NUM_THREADS") not in (None, str(usable_cores()))
 
 
 def _share_of_container() -> float | None:
-    """Seconds of processors in a second that the control group grants (versions 2 and 1)."""
+    """Processor seconds per second that the control group (version 2 or 1) allows."""
     try:
         limit, period = (CGROUPS / "cpu.max").read_text("ascii").split()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Which processor computes, how precisely, and how it is made to compute fast."""
+"""Devices, precisions, and settings for speed."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PRECISIONS = ("fp32", "tf32", "bf16", "int8")
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` (or ``best``) is the GPU when there is one, ``gpu`` is cuda.
+    """The device of a name: ``auto`` (or ``best``) is the GPU if there is one, ``gpu`` is cuda.
 
-    Raises ConfigError for a device that is not there. Of several local processes each gets the
+    Raises ConfigError for a device that does not exist. Each of several local processes gets the
     GPU of its number.
     """
     name = {"best": "auto", "gpu": "cuda"}.get(name, name)
@@ -52,7 +52,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """ConfigError for a precision that is unknown, or that the device does not compute in."""
+    """Raise ConfigError for a precision that is unknown or not supported by the device."""
     check_choice("precision", precision, PRECISIONS)
     if precision == "tf32" and device.type != "cuda":
         raise ConfigError(f"precision tf32 is only for CUDA devices; on {device} use fp32 or bf16")
@@ -66,9 +66,9 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 def has_bf16() -> bool:
-    """Whether torch computes in bf16 on this processor, with instructions for it or by AVX-512.
+    """Whether torch supports bf16 on this processor, natively or by AVX-512.
 
-    On others its LSTMs and packed products raise RuntimeError (torch 2.13).
+    On other processors its LSTMs and packed products raise RuntimeError (torch 2.13).
     """
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
@@ -76,7 +76,7 @@ def has_bf16() -> bool:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`auto` is bf16 where the device multiplies bf16 matrices in hardware, else fp32."""
+    """The precision to use: for `auto` bf16 if the device has hardware for it, else fp32."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -86,7 +86,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 class _Products:
-    """What torch's settings were before the first of those that compute now, of all threads."""
+    """torch's settings before the first of the current computations of all threads."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -116,11 +116,11 @@ _PRODUCTS = _Products()
 
 @contextmanager
 def float32_products(precision: str, device: torch.device) -> Iterator[None]:
-    """Let CUDA devices compute float32 products as `precision` says, within.
+    """Context in which CUDA devices compute float32 products in `precision`.
 
-    Left alone, torch lets cuDNN round their factors to TF32 (10 bits) in convolutions and LSTMs:
-    then a vector in fp32 differs from a CPU's in its third or fourth digit. The settings are the
-    process's: of threads that compute in fp32 and tf32 at once, the last to begin decides.
+    By default torch lets cuDNN round factors to TF32 (10 bits) in convolutions and LSTMs: then a
+    vector in fp32 differs from a CPU's in its third or fourth digit. The settings apply to the
+    process: if threads compute in fp32 and tf32 at once, the last to begin decides.
     """
     if device.type != "cuda":
         yield
@@ -133,7 +133,7 @@ def float32_products(precision: str, device: torch.device) -> Iterator[None]:
 
 
 def _product_settings() -> list[tuple[Any, str]]:
-    """Where torch keeps them: one for each kind of operator, before torch 2.9 one for cuDNN."""
+    """torch's settings: one per kind of operator; before torch 2.9 one for cuDNN."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     if hasattr(cudnn, "conv"):
         return [(owner, "fp32_precision") for owner in (matmul, cudnn.conv, cudnn.rnn)]
@@ -148,10 +148,10 @@ def emulates_bf16(device: torch.device) -> bool:
 
 
 def tune_cpu() -> None:
-    """Let this process compute fast on a CPU.
+    """Speed up this process on a CPU.
 
-    Tiny gradients of a new LSTM are denormal numbers, which processors handle slowly: they
-    become zero. And large tensors take the memory of earlier ones.
+    Denormal numbers, such as tiny gradients of a new LSTM, are slow and become zero; large tensors
+    reuse the memory of earlier ones.
     """
     torch.set_flush_denormal(True)
     keep_freed_memory()

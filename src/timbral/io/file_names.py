@@ -1,4 +1,4 @@
-"""Names of files that are made from ids: checked before the work, not found wrong behind it."""
+"""Check names of files that are made from ids, before the work begins."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from timbral.errors import DataError
 __all__ = ["check_file_names"]
 
 LONGEST_NAME = 255
-"""bytes, of a file or folder, on the file systems in use"""
+"""longest name of a file or folder in bytes, on common file systems"""
 
 
 def check_file_names(paths: Iterable[str | Path]) -> None:
-    """DataError when two files have one path, or a name is longer than file systems take."""
+    """Raise DataError if two files have the same path, or a name is too long for file systems."""
     seen: set[str] = set()
     for path in map(str, paths):
         if path in seen:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and folders that one process writes at a time."""
+"""Write files and folders completely or not at all."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 FULL_BYTES = 1 << 20
-"""where less is free, a failure to write is taken for that of a full disk"""
+"""with less free space, a failure to write counts as a full disk"""
 
 
 @contextmanager
 def usual_mode(path: Path) -> Iterator[None]:
-    """Whatever writes `path` meanwhile, its mode becomes that of every new file (the umask).
+    """Context after which `path` has the mode of a new file (by the umask), whoever wrote it.
 
-    safetensors 0.8 writes a file of its own that only its owner can read, and renames it.
+    safetensors 0.8 writes another file, which only its owner can read, and renames it.
     """
     path.touch()
     mode = stat.S_IMODE(path.stat().st_mode)
@@ -47,13 +47,14 @@ def usual_mode(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: Path, *, sync: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the name, on error it goes.
+    """Yield a temporary path next to `path`; it is renamed on success, and deleted on an error.
 
-    Several processes may write one file: each has a temporary path of its own, and the last one
-    to finish wins. What a killed process leaves is overwritten when the file is written again.
-    `sync` waits for the disk, so that a power cut leaves it whole, too: milliseconds a file.
+    Several processes may write one file: each has its own temporary path, and the last one to
+    finish wins. Remains of a killed process are overwritten when the file is written again. `sync`
+    waits for the disk, so that the file is complete even after a power failure; this takes
+    milliseconds per file.
     """
-    if not path.parent.is_dir():  # asking costs less than trying
+    if not path.parent.is_dir():  # checking costs less than trying
         path.parent.mkdir(parents=True, exist_ok=True)
     with _under_its_name(path), temporary_file(path) as temporary:
         try:
@@ -72,10 +73,10 @@ def atomic_write(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`; on success it takes the name, on error it goes.
+    """Yield an empty folder next to `folder`; it is renamed on success, and deleted on an error.
 
-    Several processes may write one folder. One that finds the same files there, written by
-    another, leaves them; others' are replaced.
+    Several processes may write one folder: if another process has written the same files, they are
+    kept; other content is replaced.
     """
     with _under_its_name(folder), temporary_folder(folder) as temporary:
         try:
@@ -92,7 +93,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _under_its_name(path: Path) -> Iterator[None]:
-    """What the system refuses about a temporary file or folder of `path` is told of `path`."""
+    """Change errors about a temporary file or folder of `path` to errors about `path`."""
     try:
         yield
     except OSError as error:
@@ -107,14 +108,14 @@ REFUSALS = {
     errno.EDQUOT: "the quota of this disk is used up; free some space and start again",
     errno.EFBIG: "files of this size are not allowed here (`ulimit -f`, or the file system)",
 }
-"""why nothing more can be written"""
+"""reasons why nothing more can be written, by errno"""
 
 
 def _refusal(temporary: Path, path: Path) -> OSError | None:
-    """Why the system lets nothing more be written for `path`, if so.
+    """The error if the system refuses to write more for `path`; else None.
 
-    Libraries tell it in many ways, some without an errno, and some remove what they have written;
-    so the largest file is asked to grow.
+    Libraries report it in many ways, some without an errno, and some delete what they have written;
+    so it is tested by growing the largest file.
     """
     try:
         if shutil.disk_usage(temporary.parent).free < FULL_BYTES:
@@ -136,7 +137,7 @@ def _size(file: Path) -> int:
 
 
 def _put(temporary: Path, folder: Path) -> None:
-    """Give a folder that is written its name; what stood there goes, unless it is the same."""
+    """Rename a finished folder; an existing one is replaced, unless its files are the same."""
     replaced: list[Path] = []
     try:
         while True:
@@ -169,13 +170,13 @@ def _empty(folder: Path) -> None:
 
 
 def _same_files(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same files, byte for byte."""
+    """Whether two folders contain the same files, byte for byte."""
     names = sorted(entry.name for entry in one.iterdir())
     try:
         if names != sorted(entry.name for entry in other.iterdir()):
             return False
         return all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
-    except OSError:  # it is being replaced, or holds folders
+    except OSError:  # it is being replaced, or contains folders
         return False
 
 
@@ -195,13 +196,13 @@ def rename_aside(folder: Path) -> Path:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write one JSON document, whole or not at all."""
+    """Write one JSON document, completely or not at all."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read one JSON document; DataError when it is missing or broken."""
+    """Read one JSON document; DataError if it is missing or damaged."""
     try:
         return parse_json(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -211,6 +212,6 @@ def read_json(path: Path) -> Any:
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
-    """Write one JSON document per line, whole or not at all."""
+    """Write one JSON document per line, completely or not at all."""
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

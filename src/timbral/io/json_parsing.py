@@ -1,4 +1,4 @@
-"""JSON of strangers: every way in which it is broken is a ValueError."""
+"""Parse untrusted JSON: any damage raises ValueError."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["parse_json"]
 
 
 def parse_json(content: str | bytes) -> Any:
-    """One JSON document; ValueError when it is broken, not UTF-8, or nested too deeply."""
+    """Parse one JSON document; ValueError if it is damaged, not UTF-8, or nested too deeply."""
     try:
         return json.loads(content)
     except RecursionError:

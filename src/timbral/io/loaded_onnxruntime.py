@@ -1,4 +1,4 @@
-"""onnxruntime, which tells nobody that it runs."""
+"""Import onnxruntime without its telemetry."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 def import_onnxruntime() -> Any:
-    """The module, asked to send nothing.
+    """Import onnxruntime, with its telemetry switched off.
 
-    Since 1.29 its official builds for Linux and macOS send what models are run, and on what, to
-    Microsoft, and keep an identifier of the device in the user's cache folder, unless the
-    environment says otherwise before it starts. Whoever has set the variable is obeyed; a program
-    that has run onnxruntime before timbral has to set it by itself.
+    Since 1.29 its official builds for Linux and macOS report models and hardware to Microsoft, and
+    store an identifier of the device in the user's cache folder, unless an environment variable
+    forbids it before the start. A value that the user has set is kept; a program that has used
+    onnxruntime before timbral must set it itself.
 
-    Raises ImportError where it is not installed.
+    Raises ImportError if it is not installed.
     """
     os.environ.setdefault(NO_TELEMETRY, "1")
     import onnxruntime

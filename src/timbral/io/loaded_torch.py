@@ -1,4 +1,4 @@
-"""What concerns torch only where somebody has imported it, which takes seconds."""
+"""Functions that use torch only if it is already imported, as importing takes seconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class Device(Protocol):
-    """What computes: a `torch.device`, or the CPU where torch is not loaded."""
+    """A `torch.device`, or a substitute for the CPU if torch is not loaded."""
 
     @property
     def type(self) -> str: ...
@@ -48,19 +48,19 @@ class _Cpu:
 
 
 def cpu_device() -> Device:
-    """The CPU, as torch calls it where that is loaded."""
+    """The CPU: torch's device if torch is loaded, else a substitute."""
     torch = _loaded()
     return _Cpu() if torch is None else torch.device("cpu")
 
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:
-    """Whether a value is a tensor: without torch there is none."""
+    """Whether a value is a tensor; False if torch is not loaded."""
     torch = _loaded()
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def torch_is_loaded() -> bool:
-    """Whether somebody has imported torch."""
+    """Whether torch has been imported."""
     return _loaded() is not None
 
 
@@ -73,7 +73,7 @@ def torch_is_installed() -> bool:
 
 
 def refuse_without_torch(encoder: str) -> None:
-    """CheckpointError for an encoder that only torch computes, where it is not installed."""
+    """Raise CheckpointError for an encoder that needs torch, if that is not installed."""
     if not torch_is_installed():
         raise CheckpointError(
             f"{encoder}: needs torch, which is not installed here; install it, or give a model "
@@ -82,7 +82,7 @@ def refuse_without_torch(encoder: str) -> None:
 
 
 def cpu_threads() -> int:
-    """How many threads compute: torch's number, or the one that it would take."""
+    """The number of computing threads: torch's, or the one that torch would use."""
     if (torch := _loaded()) is not None:
         return int(torch.get_num_threads())
     asked = os.environ.get("OMP_NUM_THREADS", "")
@@ -92,13 +92,13 @@ def cpu_threads() -> int:
 
 
 def limit_threads(count: int) -> None:
-    """Let this process, which is a worker, compute in so many threads, torch or not."""
+    """Set the number of computing threads of this worker process, with or without torch."""
     os.environ["OMP_NUM_THREADS"] = str(count)
     set_torch_threads(count)
 
 
 def set_torch_threads(count: int) -> None:
-    """Let torch compute in so many threads, if it is there."""
+    """Set torch's number of threads, if torch is installed."""
     if (torch := _loaded()) is not None:
         torch.set_num_threads(count)
 

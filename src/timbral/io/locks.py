@@ -1,8 +1,8 @@
-"""Locks: a folder that one process writes at a time, on file systems with and without flock.
+"""Locks of folders that one process writes at a time, on file systems with and without flock.
 
-flock(2) goes with the process that holds it, however that ends, so it is taken where there is one.
-Lustre, some NFS and FUSE have none: a file then stands for the lock. It holds who made it; what a
-killed process of this machine left is taken over, one of another machine has to be deleted.
+A lock by flock(2) ends with its process, however that ends, so it is preferred. Lustre, some NFS
+and FUSE have none: then a lock file is used, which names its creator. The file of a killed process
+on this machine is taken over; one of another machine must be deleted by hand.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ except ImportError:  # Windows
 __all__ = ["NoLocksError", "folder_lock", "try_flock", "wait_for_flock"]
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL)
-"""what file systems without locks answer"""
+"""errors of file systems without locks"""
 LOCK_FILE = ".lock-file"
 WAIT_OR_CHOOSE = "wait until it has finished, or choose another folder"
 
@@ -36,7 +36,7 @@ class NoLocksError(Exception):
 
 
 def try_flock(descriptor: int) -> bool:
-    """Lock an open file or folder until it is closed; False when another process holds it."""
+    """Lock an open file or folder until it is closed; False if another process has locked it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -50,10 +50,9 @@ def try_flock(descriptor: int) -> bool:
 
 @contextmanager
 def wait_for_flock(path: Path) -> Iterator[None]:
-    """Hold a lock file, waiting while another process holds it.
+    """Hold a lock file; wait while another process holds it.
 
-    It spares work that another process does at the moment: where the file system has no locks,
-    both do it.
+    It only avoids repeated work: if the file system has no locks, both processes do it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:
@@ -67,9 +66,9 @@ def wait_for_flock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; DataError when another process holds it.
+    """Lock `folder` for this process; DataError if another process has locked it.
 
-    Warns where the file system has no locks and a file stands for one.
+    Warns if the file system has no locks and a lock file is used.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +105,7 @@ def _lock_file(folder: Path) -> Iterator[None]:
 
 
 def _create(path: Path) -> None:
-    """Make the file that stands for the lock; DataError when it stands for another's."""
+    """Create the lock file; DataError if another process has one."""
     content = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
     for _ in range(2):
         try:
@@ -123,7 +122,7 @@ def _create(path: Path) -> None:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove the lock file of a process of this machine that is gone; DataError for others'."""
+    """Remove the lock file of an ended process on this machine; DataError for any other."""
     try:
         owner = json.loads(path.read_text("utf-8"))
         host, pid = str(owner["host"]), int(owner["pid"])
@@ -145,9 +144,9 @@ def _is_alive(pid: int) -> bool:
     if not 0 < pid < 2**31:
         return False
     try:
-        os.kill(pid, 0)  # 0 is no signal: it asks
+        os.kill(pid, 0)  # signal 0 only tests whether the process exists
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is another user's
+    except PermissionError:  # it belongs to another user
         return True
     return True

@@ -1,4 +1,4 @@
-"""Memory of this process that is used again."""
+"""Reuse freed memory in this process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep memory that is freed, for what it allocates next.
+    """Let this process keep freed memory for later allocations.
 
-    glibc gives every large array back to the kernel, which then clears the same pages at the next
-    step: training was nearly twice as fast without. It is a setting of the process, so verbs and
-    worker processes make it, and no function of the library.
+    glibc returns every large array to the kernel, which then clears the same pages at the next
+    step: training was nearly twice as fast without that. As a setting of the process, it is made by
+    commands and worker processes, not by functions of the library.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,4 +1,4 @@
-"""What lies where something is missing: names that are spelled nearly so."""
+"""Suggest similar names for missing files and other names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SHOWN = 6
 
 
 def beside(path: Path) -> str:
-    """``; did you mean …?`` or ``; beside it: …``, to end a message that `path` is missing.
+    """``; did you mean …?`` or ``; beside it: …`` to append to a message that `path` is missing.
 
-    The nearest folder that is there is looked into. Empty where nothing can be listed.
+    Names are from the nearest existing folder; empty if it cannot be listed.
     """
     missing = path.absolute()
     while not missing.parent.is_dir() and missing != missing.parent:
@@ -35,7 +35,7 @@ def beside(path: Path) -> str:
 
 
 def near_name(name: str, names: Sequence[str]) -> str:
-    """``; did you mean …?`` or ``; there are: …``, to end a message that `name` is not there."""
+    """``; did you mean …?`` or ``; there are: …`` to append to a message that `name` is missing."""
     near = difflib.get_close_matches(name, names, n=1)
     if near:
         return f"; did you mean {near[0]!r}?"

@@ -1,7 +1,7 @@
-"""What a verb may write to: what is new, empty or of its own kind; never its own input.
+"""Check that a command may write to a path: new, empty or of its own kind, never its input.
 
-Folders are recognized by the files that each verb writes into its own, files by their columns or
-by a signature at their beginning.
+Folders are recognized by the files that each command writes, files by their columns or by a
+signature at their beginning.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ __all__ = [
 ]
 
 HEAD_BYTES = 4096
-"""of a file, in which its signature stands"""
+"""bytes at the beginning of a file with its signature"""
 LIST_MARKER = ".timbral-list.json"
 TRAINING_LIST = "trained_on.parquet"
-"""of a run folder, see `timbral.data.training_list`; named here, where pyarrow is not imported"""
+"""file of a run folder, see `timbral.data.training_list`; defined here, where pyarrow is not
+imported"""
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class FolderKind:
     """A kind of output folder."""
 
     content: str
-    """what such a folder holds"""
+    """content of such a folder, in words"""
     markers: tuple[str, ...]
-    """patterns of the files by which it is recognized"""
+    """patterns of files by which it is recognized"""
     allowed: tuple[str, ...] = ()
-    """patterns of files of others that may lie there, such as the log of a terminal"""
+    """patterns of other files that may be there, such as a log"""
 
     def is_in(self, folder: Path) -> bool:
         return any(any(folder.glob(pattern)) for pattern in self.markers)
@@ -96,15 +97,15 @@ class FileKind:
     """A kind of output file."""
 
     content: str
-    """what such a file holds, with its article"""
+    """content of such a file, in words with an article"""
     columns: frozenset[str] = frozenset()
-    """of a table, all of them, unless others may be there"""
+    """for a table: exactly these columns, unless `without` is given"""
     signature: bytes = b""
-    """at the beginning of a page or plot"""
+    """bytes at the beginning of a page or plot"""
     line: str = ""
     """pattern of the first line of a text"""
     without: frozenset[str] = frozenset()
-    """columns that tell other tables from these; where some are named, any others may be there"""
+    """columns that such a table must not have; if given, it may have any other columns"""
 
     def is_in(self, path: Path) -> bool:
         if self.signature:
@@ -120,7 +121,7 @@ class FileKind:
 
 
 def claim_folder(folder: Path, kind: FolderKind, inputs: Iterable[str | Path] = ()) -> None:
-    """DataError when `folder` is one of `inputs`, or holds anything but output of this kind."""
+    """Raise DataError if `folder` is one of `inputs`, or contains any but output of this kind."""
     claim_shared_folder(folder, kind)
     _refuse_inputs(folder, inputs)
     if not folder.exists() or kind.is_in(folder):
@@ -139,7 +140,7 @@ def claim_folder(folder: Path, kind: FolderKind, inputs: Iterable[str | Path] = 
 
 
 def claim_shared_folder(folder: Path, kind: FolderKind) -> None:
-    """DataError when `folder` holds output of another kind; files of others may lie there."""
+    """Raise DataError if `folder` contains output of another kind; other files are allowed."""
     _check_parents(folder)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; choose a new or empty folder as `output`")
@@ -154,7 +155,7 @@ def claim_shared_folder(folder: Path, kind: FolderKind) -> None:
 def claim_file(
     path: Path, kind: FileKind, inputs: Iterable[str | Path] = (), argument: str = "output"
 ) -> None:
-    """DataError when `path`, an `argument`, is one of `inputs`, or holds what is of other kinds."""
+    """Raise DataError if `path`, given as `argument`, is one of `inputs` or of another kind."""
     _refuse_inputs(path, inputs, argument)
     _check_parents(path, argument)
     if path.is_dir():
@@ -170,7 +171,7 @@ def claim_file(
 
 
 def _check_parents(path: Path, argument: str = "output") -> None:
-    """DataError when what is above `path` is no folder, or one in which nothing can be written."""
+    """Raise DataError if a parent of `path` is not a folder, or not writable."""
     absolute = Path(os.path.abspath(path))
     nearest = next((each for each in absolute.parents if _is_there(each)), absolute)
     if not nearest.is_dir():
@@ -187,7 +188,7 @@ def _check_parents(path: Path, argument: str = "output") -> None:
 def _is_there(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name is too long
+    except OSError:  # a name that is too long
         return False
 
 
@@ -203,12 +204,12 @@ def _refuse_inputs(path: Path, inputs: Iterable[str | Path], argument: str = "ou
 def _is_same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return os.path.abspath(one) == os.path.abspath(other)
 
 
 def table_columns(path: Path) -> frozenset[str]:
-    """The columns of a Parquet, CSV or JSONL file; none of anything else."""
+    """The columns of a Parquet, CSV or JSONL file; empty for any other file."""
     for names in _column_readers(path):
         if names:
             return frozenset(names)

@@ -1,11 +1,11 @@
 """Pickles of plain values and NumPy arrays, read without Python's or NumPy's unpickling.
 
-A pickle is a program: its REDUCE calls whatever it names, and even an array, rebuilt by NumPy
-from a state that NumPy trusts, can end the process. Here a small machine knows the instructions
-that plain values and arrays are written with, and nothing else: names in the file become marks,
-an array is checked against a fixed list of number types and against the length of its bytes, and
-keys of dictionaries are strings or whole numbers (hashing deeply nested tuples can end a process,
-too). Nothing that a file names is imported or called.
+A pickle is a program that can call any function by name, and even an array that NumPy rebuilds from
+a pickle can end the process. So a small interpreter here knows only the instructions for plain
+values and arrays: names in the file become placeholders, an array is checked against a fixed list
+of number types and against the length of its bytes, and keys of dictionaries must be strings or
+whole numbers (hashing deeply nested tuples can also end a process). Nothing that a file names is
+imported or called.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:  # most jobs read no pickle, and torch takes seconds
 __all__ = ["UnknownNameError", "names_in_pickles", "read_pickle"]
 
 NUMBER_TYPES = ("i1", "i2", "i4", "i8", "u1", "u2", "f2", "f4", "f8")
-"""NumPy's codes of the types that an array may have, each of which torch has, too"""
+"""NumPy's codes of allowed array types, which torch has, too"""
 
 MOST_DIMENSIONS = 64
-"""of an array, as in NumPy"""
+"""of an array, NumPy's own limit"""
 
 NAMES = {
     ("numpy", "ndarray"),
@@ -42,15 +42,15 @@ NAMES = {
     ("_codecs", "encode"),
     ("__builtin__", "bytes"),
 }
-"""what a file may name; all of it is done here, none of it is imported"""
+"""names that a file may contain; they are implemented here, not imported"""
 
 
 NUMBERS = {("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")}
-"""single numbers of NumPy's types, which weights do not hold; read where records are, too"""
+"""single numbers of NumPy's types, which weights do not contain; read only with records"""
 
 
 class UnknownNameError(pickle.UnpicklingError):
-    """A file names something that plain values and arrays do not need."""
+    """A file refers to a name that plain values and arrays do not need."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -65,7 +65,7 @@ class UnknownNameError(pickle.UnpicklingError):
 
 @dataclass(frozen=True)
 class _Name:
-    """Something that a file names, such as ``numpy.dtype``."""
+    """A name in a file, such as ``numpy.dtype``."""
 
     module: str
     name: str
@@ -76,7 +76,7 @@ class _Name:
 
 @dataclass
 class _Dtype:
-    """A type of numbers; the file tells its byte order after it."""
+    """A type of numbers; its byte order follows in the file."""
 
     code: str
     order: str = "<"
@@ -88,14 +88,14 @@ class _Dtype:
 
 @dataclass
 class _Array:
-    """An array whose shape and bytes the file tells after it."""
+    """An array; its shape and bytes follow in the file."""
 
     tensor: Tensor | list[Any] | None = None
     """a list for an array of words"""
 
 
 class _Record(dict[Any, Any]):
-    """What an object of a class holds, by the names of its attributes."""
+    """The attributes of an object of a class, by name."""
 
 
 _MARK = object()
@@ -104,17 +104,16 @@ _MARK = object()
 def read_pickle(content: bytes, as_records: Collection[tuple[str, str]] = ()) -> Any:
     """The first object of a pickle: plain values, and tensors for its arrays.
 
-    as_records: classes, each (module, name), whose objects are read as dicts of their attributes;
-    arrays of words, as lists, and NumPy's numbers are read then, too. The classes themselves
-    are not looked at.
+    as_records: classes (module, name) whose objects are read as dicts of their attributes, without
+    importing the classes; with them, arrays of words (as lists) and NumPy's numbers are also read.
 
-    Raises pickle.UnpicklingError for anything else, naming it, and ValueError for broken files.
+    Raises pickle.UnpicklingError that names anything else, and ValueError for damaged files.
     """
     return _Machine(content, frozenset(as_records)).run()
 
 
 def names_in_pickles(content: bytes, count: int) -> set[str]:
-    """What the first `count` pickles of a file name, as ``module.name``; nothing is imported."""
+    """Names in the first `count` pickles of a file, as ``module.name``; nothing is imported."""
     names: set[str] = set()
     file = io.BytesIO(content)
     try:
@@ -128,7 +127,7 @@ def names_in_pickles(content: bytes, count: int) -> set[str]:
 
 
 class _Machine:
-    """The stack and the memo of a pickle, and what each instruction does to them."""
+    """The stack and the memo of a pickle, and its instructions."""
 
     def __init__(self, content: bytes, records: frozenset[tuple[str, str]] = frozenset()) -> None:
         self.content = content
@@ -137,7 +136,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
         self.bytes_left = len(content)
-        """what arrays may still hold; a file whose arrays share bytes could fill the memory"""
+        """bytes left for arrays; otherwise a file whose arrays share bytes could fill the memory"""
 
     def run(self) -> Any:
         for opcode, argument, _ in pickletools.genops(self.content):
@@ -161,7 +160,7 @@ class _Machine:
         self.stack.append(self.memo[index])
 
     def since_mark(self) -> list[Any]:
-        """Take everything above the last mark off the stack, and the mark."""
+        """Pop everything above the last mark from the stack, and the mark."""
         for position in range(len(self.stack) - 1, -1, -1):
             if self.stack[position] is _MARK:
                 items = self.stack[position + 1 :]
@@ -170,7 +169,7 @@ class _Machine:
         raise ValueError("a mark is missing")
 
     def take(self, count: int) -> list[Any]:
-        """Take so many values off the stack, the lowest first."""
+        """Pop `count` values from the stack, the lowest first."""
         items = self.stack[-count:]
         if len(items) < count:
             raise ValueError("values are missing")
@@ -196,7 +195,7 @@ class _Machine:
             target[key] = _finished(value)
 
     def name(self, module: Any, name: Any) -> None:
-        """Put a mark for what the file names on the stack; refuse what arrays do not need."""
+        """Push a placeholder for a name; refuse names that arrays do not need."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise pickle.UnpicklingError("it asks for a class without a name")
         if (module, name) not in self.names:
@@ -218,7 +217,7 @@ class _Machine:
                 self.stack.append(self.called_numpy(str(called), arguments))
 
     def called_numpy(self, called: str, arguments: Any) -> Any:
-        """What NumPy's functions make when they rebuild types, arrays and numbers."""
+        """The results of NumPy's functions that rebuild types, arrays and numbers."""
         match called.replace("numpy._core", "numpy.core"), arguments:
             case "numpy.dtype", (str(code), *_):
                 words = bool(self.records) and code.startswith("O")
@@ -259,7 +258,7 @@ class _Machine:
     def tensor(
         self, shape: tuple[Any, ...], dtype: _Dtype, fortran: bool, data: Any
     ) -> Tensor | list[Any]:
-        """The array of these bytes; refuses a shape that they do not fill exactly."""
+        """The array with these bytes; refuses a shape that they do not fill exactly."""
         sizes_are_counts = all(type(size) is int and size >= 0 for size in shape)
         if dtype.code == "O" and isinstance(data, list) and shape == (len(data),):
             return data
@@ -289,7 +288,7 @@ def _number_type(code: str) -> str:
 
 
 def _finished(value: Any) -> Any:
-    """A value as it leaves the machine: arrays as tensors."""
+    """A finished value, with arrays as tensors."""
     if isinstance(value, _Array):
         if value.tensor is None:
             raise pickle.UnpicklingError("an array has no numbers")
@@ -306,7 +305,7 @@ PUSHED = {
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
-"""instructions that put a value on the stack"""
+"""instructions that push a value"""
 
 INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "PROTO": lambda machine, version: None,

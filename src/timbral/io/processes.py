@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them."""
+"""Processes that end with their parent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["end_with_parent", "without_interrupts"]
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back in this process, and in processes started meanwhile for their whole life.
+    """Defer Ctrl-C in this process, and block it in processes that are started meanwhile.
 
-    A process that is interrupted while Python starts in it prints a traceback, and one whose start
-    is interrupted here is known to nobody who could end it. What came meanwhile comes afterwards.
+    A process that is interrupted while its Python starts prints a traceback, and one whose start is
+    interrupted here could never be ended. A deferred Ctrl-C takes effect afterwards.
     """
     # It unblocks SIGINT behind its own start, which would be in the middle of the block.
     resource_tracker.ensure_running()
@@ -43,7 +43,7 @@ def without_interrupts() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """End this process, which multiprocessing started, when its parent is gone, were it killed."""
+    """End this process, started by multiprocessing, when its parent has ended or was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "multiprocessing has not started this process"
 

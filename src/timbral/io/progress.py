@@ -1,4 +1,4 @@
-"""Progress of long jobs on standard error: a live display on a terminal, else a line now and then.
+"""Progress of long jobs on standard error: a live display on a terminal, else occasional lines.
 
     training  ━━━━━━━━━━━━━━━━━━          120/2,000  3:20  52:13 left
     loss 0.812  batch EER 12.1 %  0.60 steps/s
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Display", "bar", "corpus_bar", "training_bar"]
 
 SECONDS_BETWEEN_LINES = 30.0
-"""where standard error is not a terminal"""
+"""if standard error is not a terminal"""
 BAR_WIDTH = 40
 PERCENTAGES = {
     "batch_eer": "batch EER",
@@ -38,11 +38,11 @@ PERCENTAGES = {
     "teacher_vectors": "teacher's vectors",
     "weight_shares": "weight shares",
 }
-"""numbers of a training that are shown in percent"""
+"""numbers of a training that are shown as percentages"""
 
 
 class Display:
-    """How far a job is: done of total, time elapsed and left, and details."""
+    """State of a job: done of total, time elapsed and left, and details."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -51,10 +51,10 @@ class Display:
         self.details = ""
         self.started = time.monotonic()
         self._done_before = 0
-        """by an earlier run: what is left is estimated from what this one does"""
+        """work done by an earlier run, which the estimated time left does not include"""
 
     def update(self, done: int, total: int, details: str = "") -> None:
-        """Take new numbers; the first ones say what an earlier run had done."""
+        """Take new numbers; the first call gives what an earlier run had done."""
         if self.total is None:
             self._done_before = done
         self.done, self.total, self.details = done, total, details
@@ -66,7 +66,7 @@ class Display:
 
     @property
     def per_second(self) -> float:
-        """Done a second, by this run; 0 at first."""
+        """Rate per second of this run; 0 at first."""
         return (self.done - self._done_before) / max(self.elapsed, 1e-9)
 
     @property
@@ -102,7 +102,7 @@ def _clock(seconds: float) -> str:
 
 @contextmanager
 def _shown(display: Display) -> Iterator[Callable[[], None]]:
-    """Show a display while the block runs; the function is to be called after each update."""
+    """Show a display while the block runs; yields a function to call after each update."""
     console = Console(stderr=True)
     if console.is_terminal:
         with Live(display, console=console, refresh_per_second=4):
@@ -123,7 +123,7 @@ def _shown(display: Display) -> Iterator[Callable[[], None]]:
             print_line()
 
     thread = threading.Thread(target=print_lines, name="progress", daemon=True)
-    thread.start()  # a step that takes minutes calls nobody
+    thread.start()  # a step may take minutes without a call
     try:
         yield print_line
     finally:
@@ -133,7 +133,7 @@ def _shown(display: Display) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Progress of what is counted: call it with done and total."""
+    """Progress of a count: a function of done and total."""
     display = Display(what)
     with _shown(display) as show:
 
@@ -146,7 +146,7 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def corpus_bar(what: str) -> Iterator[Callable[[int, int, float, int], None]]:
-    """Progress of embedding: call it with utterances done, all, seconds of audio, failures."""
+    """Progress of embedding: a function of utterances done, total, seconds of audio, failures."""
     display = Display(what)
     with _shown(display) as show:
 
@@ -161,7 +161,7 @@ def corpus_bar(what: str) -> Iterator[Callable[[int, int, float, int], None]]:
 
 @contextmanager
 def training_bar(steps: int) -> Iterator[StepProgress]:
-    """Progress of a training of so many steps: call it with the step and its numbers."""
+    """Progress of a training of `steps` steps: a function of the step and its numbers."""
     display = Display("training")
     latest: dict[str, float] = {}
     with _shown(display) as show:

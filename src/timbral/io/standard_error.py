@@ -1,8 +1,8 @@
-"""Calls of C libraries that print to standard error, without what they print.
+"""Call C libraries without what they print to standard error.
 
-They write to file descriptor 2, which is the whole process's: to redirect it would silence the
-caller's other threads. Linux can give one thread descriptors of its own, so a call runs in a thread
-whose descriptor 2 leads nowhere.
+They write to file descriptor 2 of the whole process, so redirecting it would silence other threads.
+Linux can give a thread its own descriptors, so the call runs in a thread whose descriptor 2 is
+discarded.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ R = TypeVar("R")
 STANDARD_ERROR = 2
 CLOSE_RANGE_UNSHARE = 2
 CLONE_FILES = 0x400
-"""of close_range(2), Linux 5.9, and of unshare(2), which containers often forbid"""
+"""flag of close_range(2) (Linux 5.9) and unshare(2), which containers often forbid"""
 ALL = ctypes.c_uint(0xFFFF_FFFF)
 
 
 def without_standard_error(call: Callable[[], R]) -> R:
     """The result of `call`, or its exception; what it prints to descriptor 2 is dropped.
 
-    It runs in a thread that lives as long as the call. Files that are open elsewhere are closed in
-    that thread, and its own are closed to others: `call` works on memory.
+    It runs in a thread of its own. Files that are open elsewhere are closed in that thread, and its
+    files are not visible to others, so `call` must work in memory.
 
-    Where a thread can have no descriptors of its own (macOS, Linux before 5.9 without the right to
-    unshare), what it prints is printed.
+    If a thread cannot have its own descriptors (macOS; Linux before 5.9 without the right to
+    unshare), the output is not dropped.
     """
     thread = _Call(call)
     thread.start()
@@ -42,7 +42,7 @@ def without_standard_error(call: Callable[[], R]) -> R:
 
 
 class _Call(Thread, Generic[R]):
-    """A call in a thread of its own."""
+    """A call in its own thread."""
 
     def __init__(self, call: Callable[[], R]) -> None:
         super().__init__(name="timbral-without-standard-error", daemon=True)
@@ -69,7 +69,7 @@ class _Call(Thread, Generic[R]):
 
 
 def _own_descriptors() -> bool:
-    """Give this thread a table of descriptors of its own; whether it has one now."""
+    """Give this thread its own table of descriptors; returns whether that succeeded."""
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None)

@@ -1,6 +1,6 @@
-"""Folders on disk or in an object store (s3://, gs://, and what fsspec knows).
+"""Folders on disk or in an object store (s3://, gs://, and others of fsspec).
 
-pyarrow reads the stores; it is imported when a URL is met, so that local files need none of it.
+pyarrow reads the stores; it is imported only for a URL.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 LIST_SUFFIXES = ("", ".scp", ".txt", ".csv", ".tsv", ".jsonl", ".gz")
-"""of the files that a scan of a corpus reads"""
+"""suffixes of files that a scan of a corpus reads"""
 
 
 def is_url(location: str | Path) -> bool:
-    """Whether a location lies in an object store rather than on this machine's disks."""
+    """Whether a location is in an object store rather than on this machine's disks."""
     return "://" in str(location)
 
 
@@ -42,7 +42,7 @@ def location_of(location: str | Path) -> str:
 
 
 def location_below(root: str | Path, name: str) -> str:
-    """The absolute path or URL of a recording that a list names, from `root`."""
+    """The absolute path or URL of a recording in a list, relative to `root`."""
     if is_url(name):
         return name
     return f"{location_of(root)}/{name}" if is_url(root) else location_of(Path(root) / name)
@@ -50,7 +50,7 @@ def location_below(root: str | Path, name: str) -> str:
 
 @lru_cache
 def _filesystem(scheme: str, bucket: str) -> tuple[Any, str]:
-    """A filesystem of pyarrow, else one of fsspec, and the path of its root ``scheme://bucket``."""
+    """A filesystem of pyarrow or else fsspec, and the path of its root ``scheme://bucket``."""
     import pyarrow as pa
     import pyarrow.fs
 
@@ -79,19 +79,19 @@ def _resolve(url: str) -> tuple[Any, str]:
 
 
 def open_url(url: str) -> Any:
-    """A file of an object store, open for reading and seeking; OSError when it is not there."""
+    """Open a file of an object store for reading and seeking; OSError if it does not exist."""
     filesystem, path = _resolve(url)
     return filesystem.open_input_file(path)
 
 
 def fetch(url: str) -> bytes:
-    """The whole content of a file of an object store; OSError when it cannot be had."""
+    """The content of a file of an object store; OSError if it cannot be read."""
     with open_url(url) as file:
         return bytes(file.read())
 
 
 class Folder:
-    """Small files in a folder, on disk or in an object store; each is whole or absent."""
+    """Small files in a folder on disk or in an object store, each complete or absent."""
 
     def __init__(self, location: str | Path) -> None:
         self.location = location_of(location)
@@ -100,7 +100,7 @@ class Folder:
         return Folder(f"{self.location}/{name}")
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file; nothing of it is read."""
+        """Whether a file exists, without reading it."""
         location = f"{self.location}/{name}"
         if not is_url(location):
             return Path(location).is_file()
@@ -119,7 +119,7 @@ class Folder:
         return sorted(entry.base_name for entry in filesystem.get_file_info(selector))
 
     def read(self, name: str) -> bytes | None:
-        """A file's content, None when there is no such file."""
+        """A file's content; None if it does not exist."""
         location = f"{self.location}/{name}"
         try:
             return fetch(location) if is_url(location) else Path(location).read_bytes()
@@ -127,7 +127,7 @@ class Folder:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file; it appears whole, in place of one of the same name."""
+        """Write a file completely or not at all, replacing one of the same name."""
         location = f"{self.location}/{name}"
         if not is_url(location):
             with atomic_write(Path(location)) as temporary:
@@ -140,10 +140,10 @@ class Folder:
 
 @contextmanager
 def names_below(url: str) -> Iterator[Path]:
-    """A local tree of empty files with the names below `url`, for the scan of a corpus.
+    """Yield a local tree of empty files with the names below `url`, to scan a corpus.
 
-    Lists at the top (wav.scp, a table of speakers) are copied with their content. DataError when
-    the store cannot be listed.
+    Lists at the top (wav.scp, a table of speakers) are copied with their content. Raises DataError
+    if the store cannot be listed.
     """
     import pyarrow as pa
     import pyarrow.fs

@@ -1,7 +1,7 @@
-"""Temporary names beside a file or folder: one for each process that writes it.
+"""Temporary names next to a file or folder, one for each process that writes it.
 
-Each is held by a lock while it is written. What a killed process leaves is taken, and written
-over, by the next one that writes the same file.
+Each is locked while it is written. Remains of a killed process are overwritten by the next one that
+writes the same file.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from timbral.io.locks import NoLocksError, try_flock
 __all__ = ["empty_temporary_folder", "temporary_file", "temporary_folder", "unique_name"]
 
 LONGEST_NAME = 200
-"""bytes; file systems take 255, and the temporary name is longer"""
+"""bytes; file systems allow 255, and the temporary name is longer"""
 
 
 @contextmanager
 def temporary_file(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` that no other process or thread writes at the same time."""
+    """Yield a name next to `path` that no other process or thread uses at the same time."""
     for candidate in _names(path, "timbral-tmp"):
         descriptor = os.open(candidate, os.O_RDONLY | os.O_CREAT, 0o666)
         try:
@@ -44,9 +44,9 @@ def temporary_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """Yield a folder beside `path` that no other process or thread writes at the same time.
+    """Yield a folder next to `path` that no other process or thread uses at the same time.
 
-    It may hold what a killed process left in it.
+    It may contain remains of a killed process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for candidate in _names(path, "writing"):
@@ -75,7 +75,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def empty_temporary_folder(path: Path) -> Iterator[Path]:
-    """As `temporary_folder`, empty, and removed at the end."""
+    """As `temporary_folder`, but empty, and removed at the end."""
     with temporary_folder(path) as folder:
         for each in folder.iterdir():
             shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
@@ -94,18 +94,18 @@ def _names(path: Path, suffix: str) -> Iterator[Path]:
 
 
 def unique_name(path: Path, suffix: str) -> Path:
-    """A name beside `path`, ``.NAME.RANDOM.SUFFIX``, that no thread and no machine uses."""
+    """A random name next to `path`, ``.NAME.RANDOM.SUFFIX``, that no thread or machine uses."""
     return path.with_name(f".{_bounded(path.name)}.{secrets.token_hex(4)}.{suffix}")
 
 
 def _bounded(name: str) -> str:
-    """A name, or its hash where it is too long for more to be added."""
+    """A name, or its hash if the name is too long."""
     encoded = os.fsencode(name)
     return name if len(encoded) <= LONGEST_NAME else hashlib.sha256(encoded).hexdigest()
 
 
 def _is_still(descriptor: int, path: Path) -> bool:
-    """Whether a path is what was opened, and has not taken its final name in between."""
+    """Whether a path is still the opened file, which may have been renamed in between."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Lists as text: lines and words as their writers mean them.
+"""Read text lists: lines and words as their writers meant them.
 
-A byte-order mark and carriage returns, which Windows' programs write, are no content. Lines end
-where a line feed stands and words at ASCII blanks, as in Kaldi: Python's own splitting would also
-break names at an ideographic space, a no-break space or U+2028.
+A byte-order mark and carriage returns (from Windows) are ignored. Lines end at line feeds and words
+at ASCII blanks, as in Kaldi: Python's own splitting would also break names at an ideographic space,
+a no-break space or U+2028.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 def open_text(path: Path) -> Iterator[TextIO]:
     """Open a file of UTF-8 with or without a byte-order mark; line ends stay as they are.
 
-    Bytes that are not UTF-8 become lone surrogates, so that only what is used of the file has to
-    be UTF-8. Raises DataError for UTF-16; OSError when the file cannot be opened.
+    Bytes that are not UTF-8 become lone surrogates, so that only the used parts of the file must be
+    UTF-8. Raises DataError for UTF-16; OSError if the file cannot be opened.
     """
     with open(path, "rb") as file:
         if file.read(2) in UTF_16_MARKS:
@@ -36,11 +36,11 @@ def open_text(path: Path) -> Iterator[TextIO]:
 
 
 def read_lines(path: Path, content: str) -> list[tuple[int, str]]:
-    """The lines that are not blank, each with its number from 1, without blanks at their ends.
+    """The nonblank lines with their numbers from 1, without blanks at both ends.
 
-    content: what the file should be, with its article, for the errors.
+    content: the kind of file, with its article, for errors.
 
-    Raises DataError when the file cannot be read, and for a line that is not UTF-8 or holds a NUL.
+    Raises DataError if the file cannot be read, or a line is not UTF-8 or contains a NUL.
     """
     try:
         with open_text(path) as file:
@@ -60,12 +60,12 @@ def read_lines(path: Path, content: str) -> list[tuple[int, str]]:
 
 
 def split_words(line: str, maxsplit: int = 0) -> list[str]:
-    """The words of a line, `maxsplit` + 1 of them at most unless it is 0."""
+    """The words of a line, at most `maxsplit` + 1 of them unless that is 0."""
     return re.split(f"[{BLANKS}]+", line.strip(BLANKS), maxsplit=maxsplit)
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text can be written as UTF-8: no byte in it was kept undecoded."""
+    """Whether a text can be written as UTF-8: it has no undecoded bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:

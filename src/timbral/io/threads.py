@@ -1,4 +1,4 @@
-"""Work in threads, a little ahead of who needs the results."""
+"""Work in threads, a little ahead of when the results are needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ R = TypeVar("R")
 def map_ahead(function: Callable[[T], R], items: Iterable[T], threads: int = 4) -> Iterator[R]:
     """`function` of each item, in order, computed in threads; at most `2 * threads` run ahead.
 
-    An exception of `function` is raised where its result would come.
+    An exception of `function` is raised in place of its result.
     """
     with ThreadPoolExecutor(threads) as pool:
         pending: deque[Future[R]] = deque()

@@ -15,7 +15,7 @@ Vectors = NDArray[np.float32]
 """embeddings (N, E), or one (E,)"""
 
 Progress = Callable[[int, int], None]
-"""called with what is done, and how much there is in all"""
+"""called with the amount done and the total"""
 
 StepProgress = Callable[[int, Mapping[str, float]], None]
-"""called with a step of training and its numbers"""
+"""called with a training step and its numbers"""

@@ -1,6 +1,6 @@
 """Objects of a user's own Python files, named ``path.py:NAME`` in a command or an argument.
 
-The file is run, so its name comes from the user, and never from a checkpoint or another file.
+The file is run, so its name must come from the user, never from a checkpoint or another file.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ __all__ = ["is_user_source", "user_class", "user_object"]
 
 
 def is_user_source(name: str) -> bool:
-    """Whether a name is one of a Python file: ``path.py:NAME``, or that with NAME forgotten."""
+    """Whether a name refers to a Python file: ``path.py:NAME``, possibly without NAME."""
     path, _, own = name.rpartition(":")
     return path.endswith(".py") or own.endswith(".py")
 
 
 def user_object(source: str, what: str) -> object:
-    """What a file has under a name: ``path.py:NAME``; `what` is asked for, such as "a loss".
+    """The object ``path.py:NAME``; `what` describes it in errors, such as "a loss".
 
-    Raises ConfigError for another form, a file that cannot be run, and a name that it lacks.
+    Raises ConfigError for any other form, a file that cannot be run, and a missing name.
     """
     path, _, name = source.rpartition(":")
     if not (path.endswith(".py") and name):
@@ -41,11 +41,10 @@ def user_object(source: str, what: str) -> object:
 
 
 def user_class(source: str, what: str, base: type, known: Mapping[str, type], kind: str) -> Any:
-    """A class of a file that a config can name: it derives from `base`, has `name` and a config.
+    """A class of a file for use in configs: it derives from `base`, and has `name` and a config.
 
-    `what` as for `user_object`; `known` are the classes that have a name already, `kind` is what
-    they are. Raises ConfigError as `user_object`, for another kind of class, and for the name of
-    one of timbral.
+    `what` as for `user_object`; `known` are the registered classes by name, `kind` describes them.
+    Raises ConfigError as `user_object`, for any other class, and for the name of one of timbral's.
     """
     found = user_object(source, what)
     if not (isinstance(found, type) and issubclass(found, base)):
@@ -66,7 +65,7 @@ def _is_own(value: object, module: ModuleType) -> bool:
 
 
 def _run(path: str) -> ModuleType:
-    """A Python file as a module."""
+    """Run a Python file as a module."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,1 +1,1 @@
-"""Training runs."""
+"""Train encoders."""

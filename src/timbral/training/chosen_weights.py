@@ -1,8 +1,8 @@
-"""The end of a run with `keep_old`: the share of the trained weights is chosen and becomes the run.
+"""The end of a run with `keep_old`: choose the fraction of trained weights that becomes its result.
 
 RUN/keep-old/
-  KEY-SHARE.npy    scores of a share's trials: a choice that was interrupted resumes with the next
-  choice.json      EERs of every share, and which was chosen
+  KEY-SHARE.npy    scores of a fraction's trials: an interrupted choice resumes with the next one
+  choice.json      EERs of every fraction, and the chosen one
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["StartingWeights", "choose_weights"]
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """The weights that training began with."""
+    """The initial weights of a training."""
 
     name: str
     tensors: Mapping[str, Tensor]
@@ -48,7 +48,7 @@ class StartingWeights:
 
     @classmethod
     def of(cls, encoder: SpeakerEncoder, name: str) -> StartingWeights:
-        """A copy of an encoder's weights as they are now."""
+        """A copy of an encoder's current weights."""
         tensors = {key: tensor.detach().cpu().clone() for key, tensor in _tensors(encoder).items()}
         return cls(name, tensors, hash_weights(encoder))
 
@@ -61,13 +61,13 @@ def choose_weights(
     ranks: Ranks,
     progress: Progress,
 ) -> FractionChoice:
-    """Choose the share of the best checkpoint's weights, and let the run stand for it.
+    """Choose the fraction of the best checkpoint's weights, and make it the run's result.
 
-    Every rank scores some of the shares; the first one chooses and writes. `network` is where the
-    weights are put together, on the device that is to compute: its own are lost. `progress` is
-    called with how many shares are scored, and their number.
+    Every rank scores some of the fractions; the first one chooses and writes. The weights are
+    averaged in `network`, on the computing device, and replace its own. `progress` is called with
+    the number of scored fractions, and of all.
 
-    Raises TrainingError when the vectors of a share are not finite.
+    Raises TrainingError if vectors of a fraction are not finite.
     """
     best = Checkpoint.read(ranks.broadcast_object(folder.best() if ranks.is_first else None))
     end = _tensors(load_network(best))
@@ -78,7 +78,7 @@ def choose_weights(
             _put_together(network, start, end, fraction)
             scores.compute(fraction, network)
         progress(number + 1, len(FRACTIONS))
-    ranks.all_reduce_max(0.0)  # all processes have written their part
+    ranks.all_reduce_max(0.0)  # a barrier: all processes have written their part
     choice = _choose(scores, kinds, start.name) if ranks.is_first else None
     if choice is not None:
         _put_together(network, start, end, choice.chosen.fraction)
@@ -114,7 +114,7 @@ def _choose(scores: _Scores, kinds: Kinds, start: str) -> FractionChoice:
 def _put_together(
     network: SpeakerEncoder, start: StartingWeights, end: Mapping[str, Tensor], fraction: float
 ) -> None:
-    """Weights between the ends: batch norm's statistics as well, but its counters are the end's."""
+    """Set weights between both ends, also batch norm's statistics; counters are the end's."""
     network.load_state_dict(weighted_mean([end, start.tensors], [fraction, 1.0 - fraction]))
     network.eval()
 
@@ -124,7 +124,7 @@ def _tensors(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _key(start: StartingWeights, best: Checkpoint, kinds: Kinds) -> str:
-    """What scores follow from, besides the share."""
+    """A hash of everything, besides the fraction, that determines the scores."""
     digest = hashlib.sha256(f"{start.digest} {best.weights_sha256}".encode())
     for _, validation in kinds:
         digest.update(f" {len(validation.rows)}".encode())
@@ -134,7 +134,7 @@ def _key(start: StartingWeights, best: Checkpoint, kinds: Kinds) -> str:
 
 
 class _Scores:
-    """Scores of all trials by share, in files that are named by what they follow from."""
+    """Scores of all trials by fraction, in files named by a hash of what determines them."""
 
     def __init__(self, folder: Path, key: str, kinds: Kinds) -> None:
         self.folder = folder
@@ -143,7 +143,7 @@ class _Scores:
         self._sizes = [len(validation.labels) for _, validation in kinds]
 
     def read(self, fraction: float) -> list[Vectors] | None:
-        """For each kind of voices the scores of its trials (N,); None when they are not there."""
+        """For each kind of voices the scores of its trials (N,); None if they are missing."""
         try:
             together = np.load(self._path(fraction), allow_pickle=False)
         except (OSError, ValueError, EOFError):
@@ -153,7 +153,7 @@ class _Scores:
         return np.split(together, np.cumsum(self._sizes)[:-1])
 
     def required(self, fraction: float) -> list[Vectors]:
-        """As `read`; the file was written in this run folder by this rank or another."""
+        """As `read`, for a file that this rank or another has written."""
         scores = self.read(fraction)
         if scores is None:
             raise TrainingError(f"{self._path(fraction)}: cannot be read; start the same run again")
@@ -169,7 +169,7 @@ class _Scores:
             np.save(file, scores)
 
     def forget_others(self) -> None:
-        """Delete scores of earlier choices, whose weights or voices were others."""
+        """Delete scores of earlier choices with other weights or voices."""
         for path in self.folder.glob("*.npy"):
             if not path.name.startswith(self._key):
                 path.unlink(missing_ok=True)

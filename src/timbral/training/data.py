@@ -1,4 +1,4 @@
-"""What a run trains and validates on."""
+"""The training and validation data of a run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["TrainingData"]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Prepared data, its rows to train on, their batches, and the validation if there is one."""
+    """Prepared data, its rows to train on, their batches, and the validation, if any."""
 
     data: PreparedData
     rows: Ints
@@ -43,10 +43,10 @@ class TrainingData:
     validation: Validation | None
     identity: DataIdentity
     too_short: int
-    """utterances left out because the encoder needs longer ones"""
+    """utterances skipped because they are too short for the encoder"""
     batches_per_step: int
     summary: Mapping[str, Any]
-    """speakers, utterances, hours and corpora of the rows, and whose weights training began with"""
+    """speakers, utterances, hours and corpora of the rows, and the origin of the initial weights"""
 
     @classmethod
     def open(
@@ -57,9 +57,9 @@ class TrainingData:
         initial: Checkpoint | None,
         teacher: Teacher | None = None,
     ) -> TrainingData:
-        """Open a job's data, and leave out what is too short for the encoder or its teacher.
+        """Open a job's data, without utterances that are too short for the encoder or its teacher.
 
-        Raises DataError for data that cannot be used, ConfigError for settings that do not fit it.
+        Raises DataError for unusable data, ConfigError for settings that do not fit the data.
         """
         data, rows, validation_data, validation_rows = _split(job, encoder)
         least = encoder.min_samples
@@ -95,7 +95,7 @@ class TrainingData:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What was done to the recordings; the encoder's later inputs get the same."""
+        """The preprocessing of the recordings, which the encoder's later inputs also get."""
         return self.data.preprocessing
 
     def taught(
@@ -103,8 +103,8 @@ class TrainingData:
     ) -> TrainingData:
         """The same data, with the teacher's vectors in batches and validation.
 
-        Those of whole recordings come from the cache or are computed now; `progress` counts their
-        files. Those of crops are computed with each batch.
+        Vectors of whole recordings come from the cache or are computed now; `progress` counts their
+        files. Vectors of crops are computed with each batch.
         """
         source: BatchSource
         if takes_crops:
@@ -119,7 +119,7 @@ class TrainingData:
         return replace(self, source=source)
 
     def batches(self, first_step: int, rows: slice) -> Iterator[Sequence[Batch]]:
-        """These rows of the batches of each step from `first_step` on, made ahead by a thread."""
+        """These rows of the batches of each step from `first_step` on, prefetched by a thread."""
         single = prefetch(self.source.batches(first_step * self.batches_per_step, rows))
         while True:
             yield list(islice(single, self.batches_per_step))
@@ -131,7 +131,7 @@ def _validation(
     training: tuple[PreparedData, Ints],
     held_out: tuple[PreparedData, Ints],
 ) -> Validation | None:
-    """Validation on the rows that are held out; old voices are watched where there are any."""
+    """Validation on the held-out rows, and on old voices, if any."""
     folders = job.options.keep_old
     if not folders:
         return Validation(*held_out) if len(held_out[1]) else None
@@ -141,7 +141,7 @@ def _validation(
 
 
 def _weights_begun_from(job: TrainJob, initial: Checkpoint | None) -> str | None:
-    """A hash of what training began with, and whether its loss was kept."""
+    """A hash of the initial weights, and whether their loss was kept."""
     if initial is None:
         return None
     loss = " with its loss" if job.options.keep_classifier else ""
@@ -149,7 +149,7 @@ def _weights_begun_from(job: TrainJob, initial: Checkpoint | None) -> str | None
 
 
 def _begun_from(initial: Checkpoint | None) -> dict[str, Any]:
-    """Whose weights training began with, for the model card."""
+    """The origin of the initial weights, for the model card."""
     if initial is None:
         return {}
     facts = {
@@ -164,7 +164,7 @@ def _begun_from(initial: Checkpoint | None) -> dict[str, Any]:
 
 
 def _split(job: TrainJob, encoder: SpeakerEncoder) -> tuple[PreparedData, Ints, PreparedData, Ints]:
-    """Data and rows to train on, then those to validate on."""
+    """Data and rows for training, then data and rows for validation."""
     options = job.options
     data = _open(job.data, encoder)
     if options.validation_data is None:
@@ -176,7 +176,7 @@ def _split(job: TrainJob, encoder: SpeakerEncoder) -> tuple[PreparedData, Ints, 
 
 
 def _open(folder: Path, encoder: SpeakerEncoder) -> PreparedData:
-    """Prepared data. ConfigError when the encoder cannot take it, as mels that it does not make."""
+    """Open prepared data; ConfigError if the encoder cannot use it, such as other mels."""
     data = open_prepared(folder)
     data.check_encoder(encoder)
     return data

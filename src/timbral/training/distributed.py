@@ -1,8 +1,8 @@
-"""Processes that train one model together.
+"""Train one model in several processes.
 
-The loss is that of the one global batch, whatever the number of processes (ranks): each embeds its
-own speakers, all see all embeddings, and each computes the same loss. Its gradient by the
-embeddings is then already whole; what every rank makes of its own rows is summed.
+The loss is that of one global batch for any number of processes (ranks): each embeds its own
+speakers, all get all embeddings, and each computes the same loss. Its gradient with respect to the
+embeddings is then already complete; the gradients from each rank's own rows are summed.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ TIMEOUT = timedelta(hours=2)  # while the first process validates, the others wa
 
 
 def own_rank() -> int:
-    """This process's number among those of torchrun or `launch`; 0 when it is alone."""
+    """The number of this process among those of torchrun or `launch`; 0 if it is the only one."""
     return int(os.environ.get("RANK", "0"))
 
 
 @dataclass(frozen=True)
 class RankRows:
-    """Which rows of the global batch of B utterances this rank embeds: whole speakers."""
+    """The rows of the global batch of B utterances that this rank embeds: whole speakers."""
 
     rows: slice
     batch_size: int
     """B"""
     largest: int
-    """rows of the rank that has most"""
+    """rows of the rank with most"""
     smallest: int
 
     def num_micro_batches(self, size: int | None) -> int:
-        """Micro-batches of at most `size` rows: as many on every rank, and none of them empty."""
+        """Number of micro-batches of at most `size` rows, none empty; the same on every rank."""
         return 1 if size is None else min(-(-self.largest // size), self.smallest)
 
 
 @dataclass
 class Ranks:
-    """The processes of a run. Alone, every method gives back what it gets."""
+    """The processes of a run. With a single process, every method returns its argument."""
 
     rank: int = 0
     count: int = 1
     seconds: float = field(default=0.0, init=False)
-    """time spent on exchange, waiting for the others included"""
+    """seconds spent on communication, including waiting"""
 
     @property
     def is_first(self) -> bool:
@@ -65,7 +65,7 @@ class Ranks:
         return self.rank == 0
 
     def rows(self, speakers: int, utterances: int) -> RankRows:
-        """Whole speakers of an S × U batch, as evenly as they go; ConfigError if S is too small.
+        """This rank's rows of an S × U batch: whole speakers; ConfigError if S is too small.
 
         With S = 5, U = 3 and two ranks: rows 0 to 5 (two speakers) and 6 to 14 (three).
         """
@@ -86,8 +86,8 @@ class Ranks:
     def gather(self, own: Tensor, rows: RankRows) -> Tensor:
         """Own rows (B', …) -> the rows of all ranks (B, …).
 
-        The gradient of `own` is that of its rows: every rank computes the same loss of all rows,
-        so nothing has to be exchanged on the way back.
+        The gradient of `own` is that of its rows: every rank computes the same loss of all rows, so
+        the backward pass needs no communication.
         """
         if self.count == 1:
             return own
@@ -95,7 +95,7 @@ class Ranks:
         return gathered
 
     def all_reduce_sum(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over the ranks, the same bits on each."""
+        """Replace each tensor by its sum over the ranks, bit-identical on each."""
         if self.count == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -115,14 +115,14 @@ class Ranks:
         return float(value)
 
     def broadcast(self, modules: Sequence[nn.Module]) -> None:
-        """Give every rank the first one's parameters and buffers."""
+        """Copy the first rank's parameters and buffers to every rank."""
         if self.count > 1:
             for module in modules:
                 for tensor in (*module.parameters(), *module.buffers()):
                     distributed.broadcast(tensor.data, src=0)
 
     def broadcast_object(self, value: T | None) -> T:
-        """The first rank's value, which is not None there; the others wait for it."""
+        """The first rank's value, which must not be None; the others wait for it."""
         values = [value]
         if self.count > 1:
             distributed.broadcast_object_list(values, src=0, device=self._device())
@@ -130,9 +130,9 @@ class Ranks:
         return values[0]
 
     def sum_rows(self, own: Tensor, rows: RankRows) -> Tensor:
-        """Rows of all ranks (B, …) without gradient: each rank's among zeros, summed.
+        """Rows of all ranks (B, …) without gradient: the sum of each rank's, padded with zeros.
 
-        So ranks with unequal numbers of rows need no padding.
+        So ranks may have different numbers of rows.
         """
         everyone = own.new_zeros(rows.batch_size, *own.shape[1:])
         everyone[rows.rows] = own.detach()
@@ -164,7 +164,7 @@ class _GatherRows(torch.autograd.Function):
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """The processes that torchrun or `launch` has started, connected; else this one alone."""
+    """Connect the processes started by torchrun or `launch`; otherwise only this one."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield Ranks()
         return
@@ -177,9 +177,9 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
 
 def sync_batch_norm(encoder: nn.Module, ranks: Ranks) -> None:
-    """Let batch norm count the utterances of all ranks.
+    """Let batch norm use the statistics of all ranks' utterances.
 
-    Raises TrainingError for an encoder with batch norm that cannot.
+    Raises TrainingError for an encoder with another kind of batch norm.
     """
     for name, module in encoder.named_modules():
         if isinstance(module, BatchNorm):

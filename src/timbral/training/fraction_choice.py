@@ -1,8 +1,8 @@
-"""How much of the trained weights to keep: the best for new voices that is not worse for old ones.
+"""Choose the fraction of trained weights that is best for new voices and not worse for old ones.
 
-Weights between an encoder and its fine-tuned self often serve both kinds of voices better than
-either end (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022). Whether a share is
-worse than the start is told by a bootstrap over speakers in which both score the same trials.
+Weights between an encoder and its fine-tuned version often serve both kinds of voices better than
+either end (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022). Whether a fraction
+is worse than the start is decided by a bootstrap over speakers, with the same trials for both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 FRACTIONS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""of the trained weights; the rest is of those that training began with"""
+"""fractions of the trained weights; the rest is of the initial weights"""
 
 
 @dataclass(frozen=True)
@@ -51,28 +51,28 @@ class VoiceTrials:
 
 @dataclass(frozen=True)
 class FractionFigures:
-    """EERs of the start and of a share of the trained weights, and how sure their difference is."""
+    """EERs of the start and of a fraction of trained weights, with intervals of the difference."""
 
     fraction: float
     voices: tuple[Difference, ...]
-    """the start first, the share second; new voices, then every kind of old ones"""
+    """the start first, the fraction second; for new voices, then for every kind of old ones"""
 
     @property
     def is_worse(self) -> bool:
-        """Whether some voices have a clearly higher EER than with the start."""
+        """Whether the EER of some voices is clearly higher than with the start."""
         return any(difference.interval.low > 0 for difference in self.voices)
 
 
 @dataclass(frozen=True)
 class FractionChoice:
-    """The share that was chosen, and what it was chosen among."""
+    """The chosen fraction, and the figures of all."""
 
     chosen: FractionFigures
     all: tuple[FractionFigures, ...]
     speakers: tuple[int, ...]
-    """of each kind of voices"""
+    """number of speakers of each kind of voices"""
     start: str = ""
-    """the encoder that training began with"""
+    """name of the initial encoder"""
 
     @property
     def line(self) -> str:
@@ -86,7 +86,7 @@ class FractionChoice:
 
     @property
     def reason(self) -> str:
-        """Why this share, in one sentence."""
+        """The reason for this fraction, in one sentence."""
         end = self.all[-1]
         if end.fraction == self.chosen.fraction:
             return "the trained weights are not worse than the start for any voices"
@@ -104,7 +104,7 @@ class FractionChoice:
         return {"start": self.start, "reason": self.reason, **self._row(self.chosen)}
 
     def table(self) -> list[dict[str, Any]]:
-        """What it was chosen among, as JSON values."""
+        """The figures of all fractions, as JSON values."""
         return [{**self._row(one), "is_worse": one.is_worse} for one in self.all]
 
     def _row(self, figures: FractionFigures) -> dict[str, Any]:
@@ -123,11 +123,11 @@ class FractionChoice:
 
 
 def choose_fraction(figures: Sequence[FractionFigures]) -> FractionFigures:
-    """The lowest EER on new voices among the shares that are not worse than the start for anybody.
+    """The fraction with the lowest EER on new voices of those not worse than the start for any.
 
-    `figures` are of rising shares, the start (share 0) first; it is never worse than itself, so
-    there is always one. Of equally good shares the one that is better for the old voices is taken,
-    then the smallest.
+    `figures` are of rising fractions, the start (0) first; it is never worse than itself, so there
+    is always a choice. Among equally good fractions the one that is better for old voices is
+    chosen, then the smallest.
     """
     allowed = [one for one in figures if not one.is_worse]
     return min(
@@ -147,10 +147,10 @@ def fraction_figures(
     draws: int = 1000,
     seed: int = 0,
 ) -> list[FractionFigures]:
-    """EERs of every share, compared with the start's on the same trials and drawn speakers.
+    """EERs of every fraction, compared with the start's on the same trials and draws of speakers.
 
-    `scores` holds, by share, for each of `voices` the scores of its trials (N,); share 0 is the
-    start. Raises DataError for fewer speakers than an interval needs.
+    `scores` are, by fraction and for each of `voices`, the scores of its trials (N,); fraction 0 is
+    the start. Raises DataError for too few speakers for an interval.
     """
     rates: dict[float, list[Difference]] = {fraction: [] for fraction in sorted(scores)}
     for number, trials in enumerate(voices):

@@ -1,10 +1,10 @@
-"""The gradient of a global batch in the memory of a micro-batch, and what ranks do with gradients.
+"""The gradient of a global batch in the memory of a micro-batch, and its sum over ranks.
 
-With micro-batches the embeddings are made first, and nothing is kept for the way back. The loss is
-differentiated by the embeddings alone; each micro-batch is then embedded again, its dropout
-included, and its rows of that gradient are sent back through the encoder. The result is the
-gradient of the whole batch (Gao, Zhang, Han and Callan, Scaling Deep Contrastive Learning Batch
-Size under Memory Limited Setup, 2021: GradCache).
+With micro-batches the embeddings are computed first, without storing activations. The loss is
+differentiated only with respect to the embeddings; each micro-batch is then embedded again, with
+the same dropout, and its rows of that gradient are propagated back through the encoder. The result
+is the gradient of the whole batch (Gao, Zhang, Han and Callan, Scaling Deep Contrastive Learning
+Batch Size under Memory Limited Setup, 2021: GradCache).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def grad_cache_backward(
     torch.autograd.backward(loss * scale)
     assert embeddings.grad is not None, "every loss depends on the embeddings"
 
-    # Batch norm has counted these utterances already: its running statistics come back below.
+    # Batch norm has counted these utterances already: its running statistics are restored below.
     counted = copy_buffers(state.encoder)
     gradients = torch.split(embeddings.grad[rows.rows], [len(micro) for micro in micro_batches])
     for micro_batch, seed, gradient in zip(micro_batches, seeds, gradients, strict=True):
@@ -81,15 +81,15 @@ def grad_cache_backward(
 
 
 def gather_teacher(own: Tensor | None, ranks: Ranks, rows: RankRows) -> Tensor | None:
-    """The teacher's vectors of the global batch (B, E), where there is a teacher."""
+    """The teacher's vectors of the global batch (B, E); None without a teacher."""
     return None if own is None else ranks.gather(own, rows)
 
 
 def sum_gradients(state: TrainState, loss: Tensor, ranks: Ranks) -> None:
     """Sum the encoder's gradients over the ranks, so that all take the same step.
 
-    The loss, and the gradients of its own parameters, are whole on every rank already: their mean
-    makes them the same bits.
+    The gradients of the loss's own parameters are already complete on every rank; their mean makes
+    them bit-identical.
     """
     if ranks.count == 1:
         return
@@ -109,6 +109,6 @@ def copy_buffers(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
 
 
 def restore_buffers(saved: list[tuple[Tensor, Tensor]]) -> None:
-    """Give buffers what they held when `copy_buffers` was called."""
+    """Restore buffers to their values when `copy_buffers` was called."""
     for buffer, values in saved:
         buffer.copy_(values)

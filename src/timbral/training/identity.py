@@ -1,7 +1,7 @@
-"""What a run is tied to: it is resumed only with the same config, data and first weights.
+"""The identity of a run: it is resumed only with the same config, data and initial weights.
 
-RUN/run.json holds the config and the `DataIdentity`. Whoever comes back with something else gets a
-table of what differs.
+RUN/run.json contains the config and the `DataIdentity`; any other ones give an error with a table
+of differences.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ CHANGEABLE = (
     "trainer.save_every",
     "trainer.keep_last_n",
 )
-"""settings that change nothing of the weights; all of `tracking` besides"""
+"""settings that do not affect the weights, besides all of `tracking`"""
 
 
 @dataclass(frozen=True)
 class DataIdentity:
-    """Besides its config, what the weights of a run follow from."""
+    """Everything besides the config that determines the weights of a run."""
 
     training_utterances: str
-    """how many, and a hash of their ids and lengths"""
+    """their number, and a hash of their ids and lengths"""
     validation_utterances: str
     preprocessing: dict[str, Any]
     precision: str
-    """fp32, tf32 or bf16: what `auto` was on the machine"""
+    """fp32, tf32 or bf16: on the machine, if `auto`"""
     initial_weights: str | None = None
-    """hash of the weights that training began with"""
+    """hash of the initial weights"""
     teacher: str | None = None
     """name of the teacher and a hash of its weights"""
 
@@ -56,7 +56,7 @@ class RunIdentity:
     """The content of run.json."""
 
     config: Mapping[str, Any]
-    """as `to_mapping` makes it"""
+    """from `to_mapping`"""
     data: DataIdentity
 
     @classmethod
@@ -65,7 +65,7 @@ class RunIdentity:
 
     @classmethod
     def read(cls, path: Path) -> RunIdentity:
-        """Read run.json. Raises DataError for no JSON, TrainingError for other content."""
+        """Read run.json. Raises DataError if it is not JSON, TrainingError for other content."""
         content = read_json(path)
         known = {field.name for field in fields(DataIdentity)}
         try:
@@ -83,7 +83,7 @@ class RunIdentity:
         write_json(path, {"config": self.config, "data": asdict(self.data)})
 
     def check_same(self, other: RunIdentity, folder: Path) -> None:
-        """Raise TrainingError with a table of what differs, if `other` cannot resume this run."""
+        """Raise TrainingError with a table of differences, if `other` cannot resume this run."""
         differing = self._differences(other)
         if differing:
             raise TrainingError(
@@ -103,7 +103,7 @@ class RunIdentity:
         ]
 
     def _fixed(self) -> dict[str, Any]:
-        """All that must stay the same, by dotted keys."""
+        """Settings that must not change, by dotted keys."""
         flat = {
             key: value
             for key, value in flatten(self.config).items()

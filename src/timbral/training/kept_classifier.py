@@ -18,11 +18,10 @@ __all__ = ["keep_classifier"]
 
 
 def keep_classifier(loss_fn: nn.Module, initial: Checkpoint, data: TrainingData) -> None:
-    """Give a loss what that of `initial` had learned, w and b or class weights.
+    """Initialize a loss from that of `initial`: w and b, or class weights.
 
-    Of speakers that speed had made of others, only the recorded ones are kept. Raises ConfigError
-    where there is no such loss, or where it was trained on other speakers; CheckpointError for
-    tensors that do not fit.
+    Class weights of copies at other speeds are dropped. Raises ConfigError if there is no such
+    loss, or it was trained on other speakers; CheckpointError for tensors that do not fit.
     """
     tensors = with_prefix(read_tensors(initial.weights_path), "loss")
     where = initial.weights_path
@@ -42,7 +41,7 @@ def keep_classifier(loss_fn: nn.Module, initial: Checkpoint, data: TrainingData)
 
 
 def _check_speakers(initial: Checkpoint, data: TrainingData) -> None:
-    """ConfigError unless the earlier run trained on the very same speakers."""
+    """Raise ConfigError unless the earlier run trained on the same speakers."""
     path = initial.training_list
     if path is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Starting the processes of a run on this machine."""
+"""Start the processes of a run on this machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 
 def check_processes(count: int, device: torch.device) -> None:
-    """ConfigError unless `count` processes can be started here on this device."""
+    """Raise ConfigError unless `count` processes can run on this device."""
     if count < 1:
         raise ConfigError(f"workers must be 1 or more, got {count}")
     if "RANK" in os.environ:
@@ -55,10 +55,10 @@ def check_processes(count: int, device: torch.device) -> None:
 def launch(
     count: int, work: Callable[[Job, StepProgress], Result], job: Job, progress: StepProgress
 ) -> Result:
-    """Run `work(job, progress)` in `count` processes, as torchrun would; the first one's result.
+    """Run `work(job, progress)` in `count` processes, like torchrun; the first one's result.
 
-    `progress` is called here with what the first one tells. When a process fails, the others
-    are ended and its error is raised here: a TimbralError as it is, anything else as a
+    `progress` is called in this process with the first one's progress. If a process fails, the
+    others are ended and its error is raised here: a TimbralError unchanged, any other as
     TrainingError. The processes never outlive this one.
     """
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -87,7 +87,7 @@ def launch(
 
 
 def _environment(rank: int, count: int, port: int) -> dict[str, str]:
-    """What torchrun would set; the agent's store is the one that `launch` has opened."""
+    """The environment variables of torchrun; the agent's store is the one opened by `launch`."""
     loopback = "lo" if sys.platform == "linux" else "lo0"
     return {
         "RANK": str(rank),
@@ -102,7 +102,7 @@ def _environment(rank: int, count: int, port: int) -> dict[str, str]:
 
 
 def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) -> None:
-    """A process: sends a StepTaken now and then, and at last Done, Failed or Crashed."""
+    """The work of a process: sends StepTaken from time to time, at last Done, Failed or Crashed."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C also reaches the parent, which ends this process
@@ -123,7 +123,7 @@ def _work(pipe: Connection, environment: dict[str, str], work: Any, job: Any) ->
 
 
 def _follow(processes: list[BaseProcess], pipes: list[Connection], progress: StepProgress) -> Any:
-    """Pass progress on until every process is done; the first one's result."""
+    """Pass progress on until every process is done; returns the first one's result."""
     results: dict[int, Any] = {}
     ranks = {pipe: rank for rank, pipe in enumerate(pipes)}
     while len(results) < len(pipes):
@@ -150,9 +150,9 @@ def _receive(pipe: Connection) -> StepTaken | Done | Failure:
 def _raise_cause(
     processes: list[BaseProcess], pipes: list[Connection], rank: int, failure: Failure
 ) -> NoReturn:
-    """Of failures that come together, raise the one that the others follow from.
+    """Raise the failure that caused the others.
 
-    A process that is killed sends nothing; its peers then tell of a lost connection.
+    A killed process sends nothing; the others then report a lost connection.
     """
     failures = {rank: failure}
     deadline = time.monotonic() + 3.0

@@ -1,4 +1,4 @@
-"""RUN/worker_N.log: what one process of a run did, line by line."""
+"""The log of one process of a run, RUN/worker_N.log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["WorkerLog", "worker_log"]
 
 
 class WorkerLog:
-    """Lines with the time of day, appended over all sessions of a run."""
+    """Lines with the time, appended in all sessions of a run."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -26,7 +26,7 @@ class WorkerLog:
         self._file.flush()
 
     def warning(self, text: str) -> None:
-        """A line that is also a Python warning."""
+        """Write a line that is also a Python warning."""
         self.line(f"warning: {text}")
         warnings.warn(text, stacklevel=2)
 
@@ -36,7 +36,7 @@ class WorkerLog:
 
 @contextmanager
 def worker_log(run: Path, rank: int) -> Iterator[WorkerLog]:
-    """The log of the process with this number; what ends the process is its last line."""
+    """The log of the process with this number; an error that ends the process is its last line."""
     with open(run / f"worker_{rank}.log", "a", encoding="utf-8") as file:
         log = WorkerLog(file)
         try:

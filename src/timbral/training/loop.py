@@ -123,7 +123,7 @@ def train_step(state: TrainState, batches: Sequence[Batch], ranks: Ranks) -> Ste
     count = rows.num_micro_batches(config.trainer.micro_batch_size)
     set_train_mode(state.encoder, config.optimizer)
     state.loss_fn.at_step(state.step)
-    buffers = copy_buffers(state.encoder)  # batch norm's statistics, should the step be skipped
+    buffers = copy_buffers(state.encoder)  # batch norm's statistics, in case the step is skipped
     state.optimizer.zero_grad(set_to_none=True)
 
     scale = 1 / len(batches)  # gradients add up over the batches: scaled, to their mean
@@ -193,7 +193,7 @@ def _check_weights(state: TrainState) -> None:
 def _validate(
     state: TrainState, validation: Validation, ranks: Ranks, run: Run
 ) -> dict[str, float]:
-    """Validate and plot on the first rank; all ranks get its metrics, which all decide by."""
+    """Validate and plot on the first rank; all ranks get its metrics, on which they decide."""
     metrics = None
     _check_weights(state)
     if ranks.is_first:
@@ -216,7 +216,9 @@ def _step_metrics(state: TrainState, result: StepResult) -> dict[str, float]:
         "skipped_steps": state.skipped,
         "seconds": round(state.seconds, 3),
     }
-    return {name: value for name, value in values.items() if math.isfinite(value)}  # as JSON wants
+    return {
+        name: value for name, value in values.items() if math.isfinite(value)
+    }  # as JSON requires
 
 
 def _plateau_metrics(state: TrainState, result: StepResult) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What a process of a run tells the one that started it."""
+"""Messages from a process of a run to the one that started it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["CAUSES_FIRST", "Crashed", "Done", "Ended", "Failed", "Failure", "Ste
 
 @dataclass(frozen=True)
 class StepTaken:
-    """A process tells of a step."""
+    """A process has taken a step."""
 
     step: int
     metrics: Mapping[str, float]
@@ -30,13 +30,13 @@ class Done:
 
 @dataclass(frozen=True)
 class Failure(ABC):
-    """A process will not finish."""
+    """A process has failed."""
 
     time: float
 
     @abstractmethod
     def error(self, rank: int, exit_code: int | None) -> TimbralError:
-        """What `launch` raises for it."""
+        """The error that `launch` raises for it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Failed(Failure):
 
 @dataclass(frozen=True)
 class Ended(Failure):
-    """It was gone without a message, such as one that was killed."""
+    """The process ended without a message, for example because it was killed."""
 
     def error(self, rank: int, exit_code: int | None) -> TimbralError:
         if exit_code is not None and exit_code < 0:
@@ -61,17 +61,17 @@ class Ended(Failure):
 
 @dataclass(frozen=True)
 class Crashed(Failure):
-    """Any other error: a fault, or a connection that was lost as a peer was gone."""
+    """Any other error: a fault, or a connection lost because another process ended."""
 
     last_line: str
-    """of its traceback"""
+    """last line of its traceback"""
 
     def error(self, rank: int, exit_code: int | None) -> TimbralError:
         return _process_failed(rank, self.last_line)
 
 
 CAUSES_FIRST: list[type[Failure]] = [Failed, Ended, Crashed]
-"""which failure the others follow from, when several come together"""
+"""kinds of failures, the likely cause of the others first"""
 
 
 def _process_failed(rank: int, how: str) -> TrainingError:

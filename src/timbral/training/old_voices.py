@@ -20,7 +20,7 @@ from timbral.training.validation import Validation, ValidationResult
 __all__ = ["MAX_SPEAKERS", "OldVoices", "WatchedValidation", "check_new_voices", "open_old_voices"]
 
 MAX_SPEAKERS = 100
-"""of each prepared data, evenly spread: enough for an interval, few enough to be quick"""
+"""speakers of each prepared data, evenly spread: enough for an interval, few enough to be quick"""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class OldVoices:
 
 
 class WatchedValidation(Validation):
-    """Validation on new voices that also tells the error rate of old ones.
+    """Validation on new voices that also measures the error rate of old ones.
 
-    Its metrics have `val_old_eer`, that of the old voices with the highest one, and with several
-    of them `val_old_eer_NAME` for each.
+    Its metrics include `val_old_eer`, the highest EER of the old voices, and `val_old_eer_NAME` for
+    each if there are several.
     """
 
     def __init__(self, data: PreparedData, rows: Ints, old: Sequence[OldVoices]) -> None:
@@ -61,11 +61,11 @@ class WatchedValidation(Validation):
 def open_old_voices(
     folders: Sequence[Path], encoder: SpeakerEncoder, *used: tuple[PreparedData, Ints]
 ) -> list[OldVoices]:
-    """The old voices of prepared data, beside `used`: what is trained and validated on.
+    """The old voices of prepared data; `used` is the training and validation data.
 
-    Of each folder, at most MAX_SPEAKERS of the speakers with two recordings or more that are long
-    enough. Raises ConfigError for data that was prepared otherwise, DataError for too few speakers
-    and for speakers that are among the rows of `used` as well.
+    From each folder at most MAX_SPEAKERS speakers with two or more sufficiently long recordings are
+    used. Raises ConfigError for data with other preprocessing, DataError for too few speakers, or
+    for speakers that are also in `used`.
     """
     opened = []
     data = used[0][0]
@@ -84,7 +84,7 @@ def open_old_voices(
 
 
 def check_new_voices(data: PreparedData, rows: Ints) -> None:
-    """DataError for validation rows of too few speakers for an interval."""
+    """Raise DataError for validation rows of too few speakers for an interval."""
     count = len(_with_two(data, rows))
     if count < MIN_SPEAKERS:
         raise DataError(
@@ -109,13 +109,13 @@ def _usable(old: PreparedData, min_samples: int) -> Ints:
 
 
 def _with_two(data: PreparedData, rows: Ints) -> Ints:
-    """Codes of the speakers with two rows or more."""
+    """Codes of the speakers with two or more rows."""
     codes, counts = np.unique(data.speaker_codes[rows], return_counts=True)
     return np.asarray(codes[counts > 1])
 
 
 def _refuse_shared(used: Sequence[tuple[PreparedData, Ints]], old: PreparedData) -> None:
-    """DataError for speakers of both: of one corpus and name, or with a recording in common."""
+    """Raise DataError for speakers in both: of one corpus and name, or with a common recording."""
     voices: set[tuple[str, str]] = set()
     paths: set[str] = set()
     for data, rows in used:
@@ -136,12 +136,12 @@ def _refuse_shared(used: Sequence[tuple[PreparedData, Ints]], old: PreparedData)
 
 
 def _speakers(table: pa.Table) -> list[tuple[str, str]]:
-    """Corpus and name of each row's speaker: ids such as 19 are those of several corpora."""
+    """Corpus and name of each row's speaker, as ids such as 19 occur in several corpora."""
     return list(zip(table["corpus"].to_pylist(), table["speaker"].to_pylist(), strict=True))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The folders' own names, or their whole paths where two have one name."""
+    """The folders' names, or their full paths if two have the same name."""
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]

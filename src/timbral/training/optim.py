@@ -1,4 +1,4 @@
-"""Optimizer, learning rates, moving average, and which parameters learn."""
+"""Optimizer, learning rates, moving average, and freezing of parameters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def lr_at(step: int, learning_rate: float, schedule: ScheduleConfig) -> float:
-    """Learning rate of a step counted from 0, before what a plateau takes off."""
+    """Learning rate of a step, counted from 0, before reductions by a plateau."""
     rise = min(1.0, (step + 1) / (schedule.warmup_steps + 1))
     if schedule.decay != "cosine":
         return learning_rate * rise
@@ -39,14 +39,14 @@ class Plateau:
     """Lowers the learning rate when a number stops falling; torch's ReduceLROnPlateau as data."""
 
     factor: float = 1.0
-    """what the learning rate is multiplied by now"""
+    """current factor of the learning rate"""
     best: float | None = None
     waited: int = 0
     pending: list[float] = field(default_factory=list)
-    """values of this round"""
+    """values of the current round"""
 
     def note(self, values: Mapping[str, float], schedule: ScheduleConfig) -> None:
-        """Take in a step's numbers; act when a round of them is complete."""
+        """Add a step's numbers; adjust the factor when a round is complete."""
         if schedule.plateau_metric not in values:
             return
         self.pending.append(values[schedule.plateau_metric])
@@ -66,7 +66,7 @@ class Plateau:
 def build_optimizer(
     encoder: SpeakerEncoder, loss_fn: nn.Module, config: OptimizerConfig
 ) -> torch.optim.Adam:
-    """Adam over what learns; each group's `lr_scale` multiplies the schedule's learning rate."""
+    """Adam over trainable parameters; each group's `lr_scale` multiplies the learning rate."""
     _, scales = _groups_and_scales(encoder, config)
     scales |= dict.fromkeys(loss_fn.parameters(), config.loss_lr_scale)
     by_scale: dict[float, list[nn.Parameter]] = {}
@@ -93,7 +93,7 @@ def _groups_and_scales(
         (group, layer) for group, inside in encoder.layer_groups().items() for layer in inside
     ]
     before_head = sum(group != "head" for group, _ in layers)
-    # what no layer holds counts as the first one's
+    # parameters outside of layers belong to the first one
     group_of = dict.fromkeys(encoder.parameters(), layers[0][0])
     scales = dict.fromkeys(encoder.parameters(), config.layer_decay**before_head)
     for depth, (group, layer) in enumerate(layers):
@@ -105,7 +105,7 @@ def _groups_and_scales(
 
 
 def freeze(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
-    """Let only those layer groups learn that `freeze` does not name; ConfigError for others."""
+    """Freeze the layer groups that `freeze` names; ConfigError for unknown groups."""
     groups = encoder.layer_groups()
     for name in config.freeze:
         if name not in groups:
@@ -123,7 +123,7 @@ def freeze(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
 
 
 def set_train_mode(encoder: SpeakerEncoder, config: OptimizerConfig) -> None:
-    """Training mode, but for frozen groups and, if asked for, batch norm's statistics."""
+    """Set training mode, except for frozen groups and, if configured, batch norm's statistics."""
     encoder.train()
     for group, layers in encoder.layer_groups().items():
         for layer in layers:

@@ -16,18 +16,18 @@ from timbral.plots.scatter import draw_scatter
 __all__ = ["LOSS_SPIKE_RATIO", "LossSpikes", "RunPlots", "is_due"]
 
 LOSS_SPIKE_RATIO = 5.0
-"""a loss so many times the last one is a spike (ddvc's figure)"""
+"""a loss this many times the last one is a spike (ddvc's value)"""
 MIN_STEPS_BETWEEN_SPIKES = 100
-"""a spike that follows another one sooner is not plotted"""
+"""a spike sooner after another one is not plotted"""
 
 
 def is_due(step: int, every: int | None, since: int = 1) -> bool:
-    """Whether a multiple of `every` lies among the last `since` steps."""
+    """Whether one of the last `since` steps is a multiple of `every`."""
     return every is not None and step // every > (step - since) // every
 
 
 class LossSpikes:
-    """Tells the steps at which the loss jumps up."""
+    """Detects steps at which the loss jumps up."""
 
     def __init__(self) -> None:
         self._last_loss = math.inf
@@ -35,7 +35,7 @@ class LossSpikes:
 
     def is_spike(self, step: int, loss: float) -> bool:
         """Whether this step's loss is LOSS_SPIKE_RATIO times the last one."""
-        if not math.isfinite(loss):  # of a step that was skipped
+        if not math.isfinite(loss):  # the step was skipped
             return False
         spike = loss >= LOSS_SPIKE_RATIO * self._last_loss and step >= self._next_step
         if spike:
@@ -45,7 +45,7 @@ class LossSpikes:
 
 
 class RunPlots:
-    """Embeddings on a plane, a color for each speaker."""
+    """Plots of embeddings in a plane, with a color per speaker."""
 
     def __init__(self, run: Path, config: TrainConfig) -> None:
         self._folder = run / "plots"
@@ -54,9 +54,9 @@ class RunPlots:
         self._spikes = LossSpikes()
 
     def batch_plots_due(self, step: int, loss: float) -> list[str]:
-        """Names of the plots that a step's batch is due for: train, loss_spike.
+        """Names of the plots due for a step's batch: train, loss_spike.
 
-        A spike is plotted where plots are asked for at all.
+        A spike is plotted only if plots are configured.
         """
         due = {
             "train": is_due(step, self._config.plot_every),
@@ -65,7 +65,7 @@ class RunPlots:
         return [name for name, wanted in due.items() if wanted]
 
     def validation_plot_due(self, step: int) -> bool:
-        """Whether one was asked for since the last validation."""
+        """Whether a validation plot became due since the last validation."""
         return is_due(step, self._config.validation_plot_every, self._validate_every)
 
     def draw(self, name: str, step: int, vectors: Vectors, data: PreparedData, rows: Ints) -> Path:

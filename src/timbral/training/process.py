@@ -1,4 +1,4 @@
-"""What a training changes of its process, and changes back."""
+"""Settings of the process that training changes and restores."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["process_left_as_found"]
 
 @contextmanager
 def process_left_as_found(device: torch.device, precision: str) -> Iterator[None]:
-    """Restore torch's random generators and its handling of numbers afterwards.
+    """Context that restores torch's random generators and numerical settings afterwards.
 
-    Within, denormal numbers are flushed to zero: tiny gradients of a new LSTM are such numbers,
-    which processors handle slowly.
+    Inside it denormal numbers, such as tiny gradients of a new LSTM, are flushed to zero, because
+    they are slow.
     """
     uses_cuda = device.type == "cuda" or torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = list(range(torch.cuda.device_count())) if uses_cuda else []

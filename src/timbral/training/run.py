@@ -1,4 +1,4 @@
-"""A run while it trains: everything that is written or shown goes through one object."""
+"""A run in progress: one object for everything that is written or shown."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ __all__ = ["Run"]
 
 
 class Run:
-    """A run folder that this process trains in, while it is entered.
+    """The run folder of this process; a context manager.
 
-    The first rank holds the folder's lock and writes checkpoints, metrics, plots and audio clips;
-    every rank has a log of its own. Raises DataError when another process trains there,
-    TrainingError when the folder holds a run with other settings.
+    The first rank locks the folder and writes checkpoints, metrics, plots and audio clips; every
+    rank has its own log. Raises DataError if another process trains there, TrainingError if the
+    folder contains a run with other settings.
     """
 
     previous: Path | None = None
-    """what an earlier run in the folder was renamed to"""
+    """new name of an earlier run in the folder"""
     first_step: int = 0
     """the step that training resumed from"""
 
@@ -80,9 +80,9 @@ class Run:
         self._open.__exit__(error_type, error, traceback)
 
     def _claim(self, stack: ExitStack) -> tuple[Path | None, bool]:
-        """Make the folder this run's: where an earlier run went, and whether its data is the same.
+        """Claim the folder: where an earlier run was moved, and whether its data is the same.
 
-        Nothing of the folder is touched before its lock is held.
+        The folder is not changed before it is locked.
         """
         output = self.folder.folder
         previous = rename_run(output) if self._job.options.force_restart else None
@@ -100,7 +100,7 @@ class Run:
         return previous, same_data
 
     def _list_training(self) -> None:
-        """Write which utterances the weights will have seen, for evaluations to know."""
+        """Write the list of training utterances, which evaluations check."""
         options = self._job.options
         begun = [Path(path) for path in (options.init, options.checkpoint_path) if path is not None]
         earlier = [find_checkpoint(path).training_list for path in begun if is_checkpoint(path)]
@@ -108,7 +108,7 @@ class Run:
         write_training_list(self.folder.folder, self._data.data.table, self._data.rows, known)
 
     def resume(self, state: TrainState) -> None:
-        """Bring `state` to the step to train from, the same on every rank; open the trackers."""
+        """Load `state` for the first step, the same on every rank, and open the trackers."""
         if self._checkpoint is not None:
             self._log.line(f"resuming {self._checkpoint.folder}")
             load_state(self._checkpoint, state, same_data=self._same_data)
@@ -131,24 +131,24 @@ class Run:
         self._log.line(f"from step {state.step}, on {state.device}, pid {os.getpid()}")
 
     def note_teacher(self, done: int, total: int) -> None:
-        """How many files of a teacher's vectors are there: to the terminal and the log."""
+        """Report how many files of a teacher's vectors exist, to the terminal and the log."""
         if done == total or done % 10 == 0:
             self._log.line(f"teacher: {done} of {total} files of vectors")
         if self._ranks.is_first:
             self._progress(self.first_step, {"teacher_vectors": done / total})
 
     def note_fractions(self, step: int, done: int, total: int) -> None:
-        """How many shares of the trained weights are scored: to the terminal and the log."""
+        """Report how many fractions of trained weights are scored, to the terminal and the log."""
         self._log.line(f"keep_old: {done} of {total} averages with the start are scored")
         if self._ranks.is_first:
             self._progress(step, {"weight_shares": done / total})
 
     def note_choice(self, line: str) -> None:
-        """Which share was chosen: to the log."""
+        """Write the chosen fraction to the log."""
         self._log.line(f"keep_old: {line}")
 
     def record(self, step: int, metrics: Mapping[str, float], data_wait_fraction: float) -> None:
-        """Numbers of a step, if there are any: to the terminal, the logs and the trackers."""
+        """Report numbers of a step, if any, to the terminal, the logs and the trackers."""
         if not metrics:
             return
         shown = {**metrics, "data_wait_fraction": data_wait_fraction}
@@ -159,10 +159,10 @@ class Run:
             tracker.scalars(step, metrics)
 
     def plot_batch(self, step: int, batch: Batch, embeddings: Tensor, loss: float) -> None:
-        """Plots and audio clips of the first rank's rows of a batch, as the encoder saw them.
+        """Save plots and audio clips of the first rank's rows of a batch, as the encoder got them.
 
         Args:
-            embeddings: of the global batch (B, E), which the first rank's rows begin
+            embeddings: of the global batch (B, E), beginning with the first rank's rows
             loss: of the global batch
         """
         if not self._ranks.is_first:
@@ -176,13 +176,13 @@ class Run:
         every = self._job.config.tracking.audio_every
         if self._trackers and isinstance(batch, WaveBatch) and is_due(step, every):
             utterances = self._data.data.table["utterance"].take(rows).to_pylist()
-            # named by their index in the batch: trackers show the steps of a name side by side
+            # named by their index in the batch, because trackers group the steps of a name
             for index, (utterance, wave) in enumerate(zip(utterances, batch.waves, strict=True)):
                 for tracker in self._trackers:
                     tracker.audio(step, f"batch/{index:03d}", wave.cpu().numpy(), utterance)
 
     def plot_validation(self, step: int, result: ValidationResult) -> None:
-        """A plot of the validation's utterances, if it is due."""
+        """Plot the validation's utterances, if that is due."""
         if self._plots.validation_plot_due(step) and self._data.validation is not None:
             data = self._data.validation.data
             path = self._plots.draw("validation", step, result.vectors, data, result.rows)
@@ -193,17 +193,17 @@ class Run:
             tracker.plot(step, f"umap/{name}", path)
 
     def save(self, state: TrainState, *, best: bool) -> None:
-        """The checkpoint of this step, by the first rank."""
+        """Save the checkpoint of this step, on the first rank."""
         if self._ranks.is_first:
             self.folder.save(state, best=best)
 
     def done(self, step: int, bottleneck: str) -> None:
-        """The last line of the log."""
+        """Write the last line of the log."""
         self._log.line(f"done at step {step}, {bottleneck}-bound")
 
 
 def _has_data(checkpoint: Checkpoint, data: DataIdentity) -> bool:
-    """Whether a checkpoint's run has trained and validated on the same utterances."""
+    """Whether a checkpoint's run trained and validated on the same utterances."""
     try:
         identity = RunIdentity.read(checkpoint.folder.parent.parent / "run.json")
     except (DataError, TrainingError):

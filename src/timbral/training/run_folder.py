@@ -1,7 +1,7 @@
 """The folder of a run: its identity, its config and its checkpoints.
 
 RUN/
-  run.json, config.yaml     what the run is tied to, and its resolved config
+  run.json, config.yaml     its identity, and its resolved config
   README.md                 its model card
   checkpoints/              step-N, last, best (see `timbral.checkpoints.checkpoint`)
   metrics.jsonl, worker_N.log, plots/, …     what `Run` records
@@ -38,7 +38,7 @@ STEP_FOLDER = re.compile(r"step-(\d+)")
 def rename_run(folder: Path) -> Path | None:
     """Rename a run folder to the first free ``FOLDER.1``, ``FOLDER.2``…; None if there is none.
 
-    Raises TrainingError for a folder that holds no run, DataError when a process trains there.
+    Raises TrainingError for a folder without a run, DataError if a process trains there.
     """
     if not folder.exists():
         return None
@@ -51,7 +51,7 @@ def rename_run(folder: Path) -> Path | None:
 
 
 class RunFolder:
-    """What a run keeps on disk to be resumed."""
+    """The files of a run that are needed to resume it."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class RunFolder:
     def load_last(self, state: TrainState) -> list[str]:
         """Load the last readable checkpoint, if there is one; returns warnings.
 
-        Raises CheckpointError when there are checkpoints and none can be read.
+        Raises CheckpointError if there are checkpoints but none can be read.
         """
         warnings = []
         for half_written in self.checkpoints.glob(".step-*.writing"):
@@ -116,7 +116,7 @@ class RunFolder:
                 folder.rename(renamed)
 
     def forget_missing_best(self, state: TrainState) -> None:
-        """Without its checkpoint a best score means nothing: the next validation sets it."""
+        """Forget a best score whose checkpoint is missing; the next validation sets it."""
         if pointed_to(self.checkpoints, "best") is None:
             state.best_score = None
 
@@ -126,7 +126,7 @@ class RunFolder:
         The run's README.md then describes the best one.
         """
         folder = self.checkpoints / f"step-{state.step}"
-        (self.checkpoints / "chosen").unlink(missing_ok=True)  # it was chosen of fewer steps
+        (self.checkpoints / "chosen").unlink(missing_ok=True)  # it was chosen after fewer steps
         checkpoint = Checkpoint(
             folder,
             state.step,
@@ -136,7 +136,7 @@ class RunFolder:
             training_data=self.training_data,
         )
         save_checkpoint(checkpoint, state.modules(), state.optimizer)
-        if best:  # first: a kill in between then repeats these steps, to the same weights
+        if best:  # first, so that after a kill in between these steps are repeated
             point_to(folder, "best")
         point_to(folder, "last")
         self._delete_old()
@@ -146,13 +146,13 @@ class RunFolder:
     def save_chosen(
         self, network: SpeakerEncoder, best: Checkpoint, figures: Mapping[str, Any]
     ) -> Path:
-        """Write the weights that were chosen, and let the run stand for them from now on.
+        """Write the chosen weights, which become the run's result.
 
         Args:
             network: with the chosen weights
-            best: the checkpoint that they were made of
-            figures: `val_threshold` and `best_score` of the chosen weights, and `keep_old`: what
-                the choice rests on, for the card
+            best: the checkpoint from which they were made
+            figures: `val_threshold` and `best_score` of the chosen weights, and `keep_old`: the
+                figures of the choice, for the card
         """
         folder = self.checkpoints / "averaged"
         numbers = {key: figures[key] for key in ("val_threshold", "best_score")}
@@ -170,11 +170,11 @@ class RunFolder:
         return pointed_to(self.checkpoints, "best") or pointed_to(self.checkpoints, "last")
 
     def chosen(self) -> Path | None:
-        """The weights that were chosen with `keep_old`, else the best checkpoint."""
+        """The weights chosen with `keep_old`, else the best checkpoint."""
         return pointed_to(self.checkpoints, "chosen") or self.best()
 
     def _folders(self) -> list[Path]:
-        """Checkpoints, the oldest first; folders of other names, such as copies, are left alone."""
+        """Checkpoints, the oldest first, without folders of other names, such as copies."""
         folders = self.checkpoints.glob("step-*")
         return sorted((path for path in folders if STEP_FOLDER.fullmatch(path.name)), key=_step)
 
@@ -190,10 +190,10 @@ def _step(folder: Path) -> int:
 
 
 def load_state(checkpoint: Checkpoint, state: TrainState, *, same_data: bool = True) -> None:
-    """Give `state` a checkpoint's weights, optimizer, step and numbers.
+    """Load a checkpoint's weights, optimizer, step and numbers into `state`.
 
-    With other data (`same_data` false) a loss with class weights keeps its new ones, and the best
-    score and the plateau, which nothing can be compared with, are forgotten.
+    With other data (`same_data` false) class weights of a loss stay new, and the best score and the
+    plateau are reset, because they are not comparable.
     """
     tensors = read_tensors(checkpoint.weights_path)
     replaced = {"loss"} if state.loss_fn.has_class_weights and not same_data else set()

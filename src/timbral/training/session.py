@@ -1,7 +1,7 @@
-"""One training run, from prepared data to a checkpoint; by one process or as one of several.
+"""One training run in this process, which may be one of several.
 
-Read on in `data` (what a batch is made of), `state` (what a step changes), `run` (what is written)
-and `loop` (forward, loss, backward, step).
+See also `data` (batches), `state` (everything that a step changes), `run` (output) and `loop`
+(forward, loss, backward, step).
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ __all__ = ["run_job"]
 
 
 def run_job(job: TrainJob, progress: StepProgress) -> TrainSummary:
-    """Train; a run folder that holds this run is resumed.
+    """Train, or resume the run in the run folder.
 
-    Everything that can be wrong with the job is found before its output is touched.
+    The job is checked completely before its output is changed.
     """
     device = pick_device(job.options.device or "auto")
     precision = resolve_precision(job.config.trainer.precision, device)
@@ -60,7 +60,7 @@ def _run_job(
     if config.tracking.draws:
         projection.check_installed()
 
-    torch.manual_seed(config.trainer.seed)  # the first weights follow from the seed
+    torch.manual_seed(config.trainer.seed)  # the initial weights follow from the seed
     encoder = build_encoder(config.encoder)
     if not type(encoder).__module__.startswith("timbral."):
         refuse_broken(encoder, encoder.name)
@@ -105,7 +105,7 @@ def _run_job(
 
 
 def _begin(job: TrainJob, encoder: SpeakerEncoder, initial: Checkpoint) -> StartingWeights | None:
-    """Give the encoder its first weights; a copy of them where they will be compared with."""
+    """Load the encoder's initial weights; returns a copy of them if they are needed at the end."""
     name = initial.name or str(job.options.init)
     try:
         load_weights(encoder, initial)
@@ -125,7 +125,7 @@ def _begin(job: TrainJob, encoder: SpeakerEncoder, initial: Checkpoint) -> Start
 def _choose(
     start: StartingWeights | None, state: TrainState, data: TrainingData, ranks: Ranks, run: Run
 ) -> FractionChoice | None:
-    """With `keep_old`, let the run stand for the best share of its weights."""
+    """With `keep_old`, make the best fraction of its weights the run's result."""
     if start is None or not isinstance(data.validation, WatchedValidation):
         return None
     progress = partial(run.note_fractions, state.step)
@@ -141,7 +141,7 @@ def _load_teacher(job: TrainJob, device: torch.device) -> Teacher | None:
 
 
 def _check_teacher(loss_fn: SpeakerLoss, teacher: Teacher | None) -> None:
-    """ConfigError for a loss without the teacher that it needs, or a teacher that none asks."""
+    """Raise ConfigError for a loss without the teacher that it needs, or an unused teacher."""
     if loss_fn.needs_teacher and teacher is None:
         raise ConfigError(f"the loss {loss_fn.name} needs a teacher: give an encoder as `teacher`")
     if teacher is not None and not loss_fn.needs_teacher:

@@ -33,7 +33,7 @@ PLATEAU_NUMBERS: dict[str, tuple[type, ...]] = {
     "best": (int, float, type(None)),
     "waited": (int,),
 }
-"""what a checkpoint may hold for each"""
+"""allowed types of each number in a checkpoint"""
 
 
 @dataclass
@@ -47,13 +47,13 @@ class TrainState:
     backbone: Callable[[Tensor, Tensor], Tensor]
     """the encoder's `embed_features`, compiled if the config says so"""
     bf16: bool = False
-    """whether the forward pass computes in bfloat16 where autocast does"""
+    """whether the forward pass uses autocast to bfloat16"""
     average: SpeakerEncoder | None = None
-    """moving average of the encoder's weights, if one is kept"""
+    """moving average of the encoder's weights; None without one"""
     step: int = 0
-    """steps that were taken"""
+    """number of steps taken"""
     seconds: float = 0.0
-    """time spent training, resumed time included, validation not"""
+    """seconds of training, including earlier sessions but not validation"""
     best_score: float | None = None
     """lowest validation EER"""
     val_threshold: float | None = None
@@ -93,17 +93,17 @@ class TrainState:
 
     @property
     def eval_encoder(self) -> SpeakerEncoder:
-        """The encoder to validate: the average where there is one."""
+        """The encoder to validate: the moving average, if there is one."""
         return self.encoder if self.average is None else self.average
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
-        """All that the optimizer changes."""
+        """All parameters that the optimizer changes."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     @property
     def is_finished(self) -> bool:
-        """Whether all steps were taken, or the time is up."""
+        """Whether all steps were taken, or the time limit is reached."""
         schedule = self.config.schedule
         limit = math.inf if schedule.max_minutes is None else 60 * schedule.max_minutes
         return self.step >= schedule.steps or self.seconds >= limit
@@ -115,19 +115,19 @@ class TrainState:
             return self.backbone(features, frame_lengths)
 
     def learning_rate(self, step: int) -> float:
-        """Of a step counted from 0: the schedule's, less what a plateau took off."""
+        """Learning rate of a step, counted from 0: the schedule's, reduced by the plateau."""
         rate = lr_at(step, self.config.optimizer.learning_rate, self.config.schedule)
         return rate * self.plateau.factor
 
     def note_validation(self, eer: float, threshold: float) -> bool:
-        """Keep a validation's outcome; True when its EER is the lowest so far."""
+        """Record a validation's outcome; True if its EER is the lowest so far."""
         self.val_threshold = threshold
         better = self.best_score is None or eer < self.best_score
         self.best_score = eer if better else self.best_score
         return better
 
     def modules(self) -> dict[str, torch.nn.Module]:
-        """What a checkpoint holds, by name."""
+        """The modules that a checkpoint contains, by name."""
         modules: dict[str, torch.nn.Module] = {"encoder": self.encoder, "loss": self.loss_fn}
         return modules if self.average is None else {**modules, "average": self.average}
 
@@ -136,7 +136,7 @@ class TrainState:
         return {name: getattr(self, name) for name in NUMBERS} | {"plateau": asdict(self.plateau)}
 
     def load_numbers(self, step: int, numbers: Mapping[str, Any]) -> None:
-        """Take over a checkpoint's step and numbers; CheckpointError for what they cannot be."""
+        """Load a checkpoint's step and numbers; CheckpointError for invalid values."""
         self.step = step
         for name, types in NUMBERS.items():
             setattr(self, name, _known_number(numbers, name, types, getattr(self, name)))
@@ -156,7 +156,7 @@ class TrainState:
 def _known_number(
     numbers: Mapping[str, Any], name: str, types: tuple[type, ...], default: float | None
 ) -> float | None:
-    """A number of a checkpoint; the default where it has none."""
+    """A number of a checkpoint; the default if it is missing."""
     value: float | None = numbers.get(name, default)
     if type(value) not in types or not (value is None or abs(value) < 2**63):  # NaN is not
         raise CheckpointError(f"training_state: {name} cannot be {value!r:.40}")

@@ -1,4 +1,4 @@
-"""A teacher's vectors of what a student learns from: whole recordings, or crops of them."""
+"""A teacher's vectors of the training data: of whole recordings, or of crops."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from timbral.training.distributed import Ranks
 __all__ = ["TaughtBatches", "TaughtCrops", "Teacher", "TeacherVectors"]
 
 CHUNK_ROWS = 128
-"""recordings whose vectors are kept in one file: what a killed run loses at most"""
+"""recordings per file of vectors, the most that a killed run loses"""
 
 
 class TeacherVectors:
-    """Unit vectors of whole recordings without augmentation, at each of the speeds; mapped files.
+    """Unit vectors of unaugmented whole recordings, at each speed, in memory-mapped files.
 
-    `rows` (N,) are those of the prepared data, ascending; `chunks` holds for each speed their
-    vectors, CHUNK_ROWS to an array.
+    `rows` (N,) are rows of the prepared data, ascending; `chunks` are their vectors for each speed,
+    in arrays of CHUNK_ROWS.
     """
 
     def __init__(self, rows: Ints, chunks: Sequence[Sequence[Vectors]]) -> None:
@@ -44,7 +44,7 @@ class TeacherVectors:
         self._chunks = chunks
 
     def of(self, rows: Ints, speeds: Ints | None = None) -> Vectors:
-        """Vectors (B, E) of rows of the prepared data, each at the speed of an index."""
+        """Vectors (B, E) of rows of the prepared data (B,), at the speeds of indices (B,)."""
         positions = np.searchsorted(self._rows, rows)
         speeds = np.zeros_like(rows) if speeds is None else speeds
         return np.stack(
@@ -57,28 +57,28 @@ class TeacherVectors:
 
 @dataclass(frozen=True)
 class Teacher:
-    """An encoder, of any kind that computes vectors, and what it is asked for."""
+    """An encoder of any kind as teacher, and the speeds to compute."""
 
     embedder: Embedder
     speeds: tuple[float, ...]
-    """those of the augmentation: a recording at another speed is of another voice"""
+    """speeds of the augmentation, as a recording at another speed is of another voice"""
 
     @classmethod
     def load(cls, name: str, device: str, speeds: tuple[float, ...]) -> Teacher:
-        """The encoder of a name, run, checkpoint, or exported file. Errors as of `load_encoder`."""
+        """Load an encoder by name, run, checkpoint or exported file; errors as `load_encoder`."""
         return cls(load_encoder(name, device=device), speeds)
 
     @property
     def min_samples(self) -> int:
-        """Shorter recordings are too short at the highest speed."""
+        """The shortest recording in samples that is long enough at the highest speed."""
         return round(self.embedder.runtime.network.min_samples * max(self.speeds)) + 1
 
     def identity(self) -> str:
-        """What its vectors follow from, besides the recordings."""
+        """A hash of everything besides the recordings that determines its vectors."""
         return f"{self.embedder.name} {self.embedder.weights_identity()[:16]}"
 
     def check(self, student: SpeakerEncoder, data: PreparedData) -> None:
-        """ConfigError unless the student can have the teacher's vectors, and it takes the data."""
+        """Raise ConfigError unless teacher, student and data fit each other."""
         size = self.embedder.embedding_dim
         if student.embedding_dim != size:
             raise ConfigError(
@@ -94,7 +94,7 @@ class Teacher:
             )
 
     def check_crops(self, config: DataConfig, data: PreparedData) -> None:
-        """ConfigError unless the crops of the data are waves that are long enough for it."""
+        """Raise ConfigError unless the data's crops are waves, long enough for the teacher."""
         if isinstance(data, PrecomputedMels):
             raise ConfigError(
                 f"data.teacher_input crops needs waves, but {data.folder} contains mels: prepare "
@@ -115,11 +115,11 @@ class Teacher:
         ranks: Ranks,
         progress: Progress,
     ) -> TeacherVectors:
-        """Its vectors of rows of prepared data, from the cache or computed now.
+        """The teacher's vectors of rows of prepared data, from the cache or computed now.
 
-        A file of the cache is named by a hash of the teacher, the speed and the recordings
-        themselves, so that it is never one of others. The ranks share what is to be computed.
-        `progress` is called with how many files are there, and how many there will be.
+        A file of the cache is named by a hash of the teacher, the speed and the content of the
+        recordings. The ranks divide the computation. `progress` is called with the number of
+        existing files, and of all.
         """
         rows = np.sort(rows)
         chunks = [rows[first : first + CHUNK_ROWS] for first in range(0, len(rows), CHUNK_ROWS)]
@@ -132,9 +132,9 @@ class Teacher:
             if number % ranks.count == ranks.rank and not path.exists():
                 self._compute(path, data, chunk, speed)
             progress(number + 1, len(files))
-        ranks.all_reduce_max(0.0)  # all have written what is theirs
+        ranks.all_reduce_max(0.0)  # a barrier: all have written their files
         for path, chunk, speed in files:
-            if not path.exists():  # of another machine's rank, with a cache of its own
+            if not path.exists():  # written by a rank on another machine, with its own cache
                 self._compute(path, data, chunk, speed)
         mapped = [np.load(path, mmap_mode="r") for path, _, _ in files]
         per_speed = len(chunks)
@@ -185,10 +185,10 @@ class TaughtBatches:
 class TaughtCrops:
     """The batches of a source, with a teacher's vectors of their crops before augmentation.
 
-    Teacher and student get the same seconds of a recording, at the same speed, so that what is to
-    be learned is what the teacher does with them, and not which recording they are from (Beyer et
-    al., Knowledge Distillation: A Good Teacher Is Patient and Consistent, CVPR 2022). Each crop is
-    computed when it is drawn: there is nothing to keep.
+    Teacher and student get the same seconds of a recording at the same speed, so that the student
+    learns the teacher's function, not the identity of recordings (Beyer et al., Knowledge
+    Distillation: A Good Teacher Is Patient and Consistent, CVPR 2022). Each crop is computed when
+    it is drawn; nothing is cached.
     """
 
     source: BatchSource

@@ -1,4 +1,4 @@
-"""One training: what a process needs to know to do it, and what it ended with."""
+"""A training job, as its processes get it, and its summary."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ __all__ = ["TrainJob", "TrainSummary"]
 
 @dataclass(frozen=True)
 class TrainJob:
-    """All that a process needs to know to train."""
+    """Everything that a process needs to train."""
 
     config: TrainConfig
     data: Path
-    """a folder that `timbral prepare` made, or precomputed mels"""
+    """a folder from `timbral prepare`, or precomputed mels"""
     output: Path
     """the run folder"""
     options: TrainOptions = field(default_factory=TrainOptions)
     comet_key: str = field(default="", repr=False)
-    """a secret: it is handed to Comet and written nowhere"""
+    """a secret, which is passed to Comet and never written"""
 
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a training ended with."""
+    """The result of a training."""
 
     checkpoint: Path
-    """of the lowest validation EER; without validation the last one; with `keep_old` the weights
-    that were chosen"""
+    """the one with the lowest validation EER; without validation the last one; with `keep_old` the
+    chosen weights"""
     step: int
     seconds: float
-    """spent training, resumed time included, validation not"""
+    """seconds of training, including earlier sessions but not validation"""
     validation_eer: float | None
-    """of the best checkpoint, over speakers that training never saw"""
+    """EER of the best checkpoint on speakers not in training"""
     resumed_from: int
-    """the step that training resumed from; 0 when it began"""
+    """the step that training resumed from; 0 for a new run"""
     previous_run: Path | None
-    """what an earlier run in the output folder was renamed to"""
+    """new name of an earlier run in the output folder"""
     num_too_short: int
-    """utterances left out because the encoder needs longer ones"""
+    """utterances skipped because they are too short for the encoder"""
     num_skipped_steps: int
     """steps whose loss or gradient was not finite"""
     bottleneck: str
     """data, compute or communication: whichever took most of the time"""
     unreadable_augmentation: list[str]
-    """recordings of noise, music and RIRs that were passed over, with the reason"""
+    """recordings of noise, music and RIRs that were skipped, with the reason"""
     fraction_choice: FractionChoice | None = None
     """with `keep_old`, how much of the trained weights was kept, and why"""

@@ -61,10 +61,10 @@ class TrainOptions:
             raise ConfigError("`validation_speakers` and `validation_data` cannot be combined")
 
     def with_defaults(self, defaults: TrainOptions) -> TrainOptions:
-        """These options; those that were left as they are here become what `defaults` says."""
-        said = {
+        """These options, where those with their default value are replaced by `defaults`."""
+        default = {
             field.name: value
             for field in fields(self)
             if (value := getattr(self, field.name)) != field.default
         }
-        return replace(defaults, **said)
+        return replace(defaults, **default)

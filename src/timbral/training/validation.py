@@ -1,4 +1,4 @@
-"""Validation of an encoder while it trains, on utterances of speakers that training never sees."""
+"""Validation of an encoder during training, on speakers that are not in training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UTTERANCES_PER_SPEAKER = 20  # enough for a steady error rate, few enough to be 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """Numbers of a validation, and what they were computed from."""
+    """Metrics of a validation, and the vectors that they were computed from."""
 
     metrics: dict[str, float]
     """val_loss, val_eer, val_threshold, val_min_dcf; with a teacher val_teacher_cosine"""
@@ -37,9 +37,9 @@ class ValidationResult:
 
 
 class Validation:
-    """Trials among `rows` of prepared data, drawn once: every validation of a run scores the same.
+    """Trials among `rows` of prepared data, drawn once, so that all validations use the same.
 
-    Raises DataError when the speakers are too few to draw trials from.
+    Raises DataError for too few speakers to draw trials from.
     """
 
     teacher: Vectors | None = None
@@ -60,9 +60,9 @@ class Validation:
             ) from None
 
     def run(self, encoder: SpeakerEncoder) -> ValidationResult | None:
-        """Score the trials with an encoder. Its mode and torch's random state stay as they are.
+        """Score the trials with an encoder, without changing its mode or torch's random state.
 
-        None when a vector is not finite: there is nothing to score.
+        None if a vector is not finite.
         """
         vectors = self._embed(encoder)
         if not np.isfinite(vectors).all():
@@ -82,7 +82,7 @@ class Validation:
         return ValidationResult(metrics, vectors, self.rows)
 
     def score(self, encoder: SpeakerEncoder) -> Vectors:
-        """Cosines of the trials (N,) alone, NaN where a vector is not finite."""
+        """Only the cosines of the trials (N,), NaN for vectors that are not finite."""
         return self._scores(self._embed(encoder))
 
     @property
@@ -92,7 +92,7 @@ class Validation:
 
     @property
     def sides(self) -> tuple[Ints, Ints]:
-        """The speakers of both sides of each trial, numbered from 0 (N,), (N,)."""
+        """Speaker numbers, from 0, of both sides of each trial, (N,) and (N,)."""
         _, codes = np.unique(self._speakers, return_inverse=True)
         return codes[self._pairs[:, 1]], codes[self._pairs[:, 2]]
 
@@ -118,9 +118,10 @@ def _evenly_spread(rows: Ints) -> Ints:
 
 
 def _ge2e(vectors: Vectors, speakers: Sequence[str]) -> float:
-    """GE2E softmax at the paper's w = 10, b = -5, so that it compares across runs and losses.
+    """GE2E softmax with the paper's w = 10, b = -5, so that runs and losses can be compared.
 
-    All speakers with two utterances or more count, each with as many as the one of fewest.
+    It uses all speakers with two or more utterances, each with the number of the speaker with
+    fewest.
     """
     counts = Counter(speakers)
     names = [name for name, count in counts.items() if count > 1]

@@ -1,1 +1,1 @@
-"""What a recording is good for: net speech, level, noise, bandwidth, channels, and risks."""
+"""Quality of recordings: net speech, level, noise, bandwidth, channels, and risks."""

@@ -1,4 +1,4 @@
-"""Up to which frequency a recording has energy of its own."""
+"""The highest frequency at which a recording has energy of its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from timbral.io.types import Vectors
 __all__ = ["bandwidth_hz"]
 
 BELOW_PEAK_DB = 60.0
-"""below the strongest step: speech's highest fricatives lie about 50 dB below its vowels, what a
-resampler's filter leaves 80 and more"""
+"""dB below the strongest step: the highest fricatives of speech are about 50 dB below its vowels,
+the residue of a resampler's filter 80 dB and more"""
 ROUNDING_DBFS = -108.0
 """white noise of 16-bit rounding has -113 dBFS in each 250 Hz of 8 kHz"""
 

@@ -1,4 +1,4 @@
-"""Do the channels of a recording take the same scene, or each another speaker?"""
+"""Do the channels of a recording contain the same scene, or different speakers?"""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from timbral.io.types import Vectors
 __all__ = ["channel_correlation", "mix"]
 
 FLOOR_DB = 50.0
-"""below the loudest frame of all channels: weaker is background"""
+"""dB below the loudest frame of all channels; weaker frames are background"""
 CANCELLATION = 0.01
-"""RMS level of the channels' mean over the loudest's: less is opposite phase, not silence"""
+"""RMS level of the channels' mean over that of the loudest; less means opposite phase"""
 MOST_CHANNELS = 8
-"""that are compared: an array of 64 microphones has 2,016 pairs"""
+"""channels to compare at most: an array of 64 microphones has 2,016 pairs"""
 
 
 def mix(samples: Vectors) -> Vectors:
@@ -33,8 +33,8 @@ def mix(samples: Vectors) -> Vectors:
 def channel_correlation(samples: Vectors, sample_rate: int) -> float | None:
     """The lowest correlation of two channels' frame levels, in samples (T, C); None for mono.
 
-    Levels rather than samples: two microphones a meter apart take the same words at other phases.
-    A silent channel is like no other: 0.
+    Levels are compared instead of samples, because two microphones a meter apart record the same
+    words at different phases. The correlation with a silent channel is 0.
     """
     if samples.shape[1] == 1:
         return None

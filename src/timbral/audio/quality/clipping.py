@@ -1,4 +1,4 @@
-"""How much of a recording lies on flat tops."""
+"""The fraction of a recording on flat tops."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from timbral.io.types import Vectors
 __all__ = ["clipped_fraction"]
 
 TOP = np.float32(0.99)
-"""of the peak: what a lossy codec leaves of a flat top is not quite flat"""
+"""fraction of the peak that counts as peak: after a lossy codec, a flat top is not quite flat"""
 BLOCK = 1 << 20
-"""samples looked at at once: bounds memory"""
+"""samples per block, which limits memory"""
 
 
 def clipped_fraction(samples: Vectors) -> float:

@@ -25,8 +25,8 @@ LEAST_DBFS = -120.0
 def measure(samples: Vectors, sample_rate: int) -> Quality:
     """Measure samples (T,) or (T, C), float32 in [-1, 1], as decoded at the file's own rate in Hz.
 
-    One pass of spectra; memory beside the samples is about 5 % of theirs. Samples that are not
-    finite are errors of decoding and not looked for here.
+    It makes one pass of spectra, and needs about 5 % of the samples' memory in addition. Samples
+    must be finite, as decoding has checked.
     """
     columns = samples.reshape(len(samples), -1)
     wave = mix(columns)
@@ -56,7 +56,7 @@ def _dbfs(power: NDArray[np.float64]) -> float:
 def _snr_db(
     power: NDArray[np.float64], marks: NDArray[np.bool_], frame_seconds: float
 ) -> float | None:
-    """Speech frames hold the noise of the pauses, too, which is taken off them."""
+    """SNR in dB; the pauses' power is subtracted from that of the speech frames."""
     if not marks.any() or (~marks).sum() * frame_seconds < LEAST_PAUSE:
         return None
     noise = float(power[~marks].mean()) + 1e-12

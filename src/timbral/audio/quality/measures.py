@@ -17,24 +17,24 @@ class Quality:
 
     seconds: float
     speech_seconds: float
-    """net speech: the seconds of the frames that are taken for speech"""
+    """net speech: seconds of the frames that are speech"""
     speech_dbfs: float
-    """RMS level of the speech frames; of all frames where none is speech"""
+    """RMS level of the speech frames; of all frames if none is speech"""
     snr_db: float | None
-    """level of the speech frames, less the pauses' power, over that of the pauses; None where
-    there are none"""
+    """level of the speech frames (minus the pauses' power) over that of the pauses; None without
+    pauses"""
     bandwidth_hz: float
-    """up to where the louder frames have energy well above what a codec leaves"""
+    """highest frequency at which the louder frames have energy well above the residue of a codec"""
     clipped_fraction: float
-    """of the samples that lie on a flat top: three or more in a row at the peak"""
+    """fraction of samples on a flat top: three or more in a row at the peak"""
     num_channels: int
     channel_correlation: float | None
-    """how alike the channels' levels run: the lowest correlation of their levels in frames of
-    32 ms; about 1 for one scene, about 0 or less for two parties of a call; None for mono"""
+    """the lowest correlation of two channels' levels in frames of 32 ms: about 1 for one scene,
+    about 0 or less for two parties of a call; None for mono"""
     speech_probability: float
-    """that there is speech in it at all, rather than noise, tones, music or silence only"""
+    """probability that it contains any speech, not only noise, tones, music or silence"""
     music_fraction: float
-    """of its windows of 1.5 s, those that are music or tones and not speech"""
+    """fraction of its windows of 1.5 s that are music or tones and not speech"""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

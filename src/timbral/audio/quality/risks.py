@@ -1,4 +1,4 @@
-"""Risks of recordings: why not to decide on one, and what to do. All thresholds are here."""
+"""Risks of recordings: reasons not to trust one, and what to do. All thresholds are here."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from timbral.audio.quality.measures import Quality
 __all__ = ["RISK_KINDS", "Risk", "is_speech", "risks_of"]
 
 SPEECH_PROBABILITY = 0.5
-"""below it there is no speech; both errors are rare there (docs/check.md has the rates)"""
+"""below it a recording counts as without speech; docs/check.md has the error rates"""
 SHORT_SECONDS = 2.0
-"""net speech, below which the error rates of every encoder are several times higher"""
+"""net speech below which the error rates of every encoder are several times higher"""
 CLIPPED_FRACTION = 1e-3
 """none of 2,500 recordings of eight corpora had more than a twentieth of this"""
 NARROW_HZ = 4_250.0
@@ -24,9 +24,9 @@ SILENT_DBFS = -90.0
 QUIET_DBFS = -50.0
 """at this level 16-bit rounding is 48 dB below speech, and the microphone's noise is close"""
 NOISY_DB = 10.0
-"""speech over pauses; in clean speech the pauses are 20 dB or more below it"""
+"""SNR; in clean speech the pauses are 20 dB or more below the speech"""
 MUSIC_FRACTION = 0.2
-"""of the louder windows; single windows may be held vowels or bells"""
+"""fraction of the louder windows; single windows may be held vowels or bells"""
 
 
 @dataclass(frozen=True)

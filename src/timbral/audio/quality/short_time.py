@@ -1,4 +1,4 @@
-"""One pass of short-time spectra over a recording, and what is kept of each frame.
+"""One pass of short-time spectra over a recording, with features of each frame.
 
 Frames of 32 ms lie side by side, so that one rfft of each sample is all that is computed. The
 speech features are taken below 4 kHz, where telephone and studio recordings are alike; the long
@@ -19,24 +19,24 @@ __all__ = ["FRAME_SECONDS", "NUM_BANDS", "Frames", "analyze", "frame_length"]
 
 FRAME_SECONDS = 0.032
 BLOCK_FRAMES = 256
-"""in one rfft: 8 s, which fit the cache; 16 s take three times as long per frame"""
+"""frames per rfft: 8 s, which fit the cache; with 16 s a frame takes three times as long"""
 NUM_BANDS = 20
 BAND_LIMITS_HZ = (100.0, 3_800.0)
 VOICE_LIMITS_HZ = (70.0, 400.0)
 """fundamental frequencies of voices"""
 LAG_RATE = 8_000
 RUMBLE_HZ = 60.0
-"""what lies below is no part of a level: handling, mains hum, offset"""
+"""frequencies below are excluded from levels: handling noise, mains hum, offset"""
 STEP_HZ = 250.0
 """resolution of the long spectrum"""
 TINY = np.float32(1e-12)
 LOUD_DB = 20.0
-"""frames of a block within this of its loudest count in the long spectrum"""
+"""frames within this many dB of a block's loudest are included in the long spectrum"""
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What is kept of F frames."""
+    """Features of F frames."""
 
     levels: Vectors
     """(F,) dBFS, without rumble"""
@@ -45,9 +45,9 @@ class Frames:
     flatness: Vectors
     """(F,) dB: geometric over arithmetic mean of the spectrum; 0 is white"""
     harmonicity: Vectors
-    """(F,) the highest autocorrelation at a lag of a voice"""
+    """(F,) highest autocorrelation at the lag of a voice"""
     pitch: Vectors
-    """(F,) octaves above 70 Hz of that lag"""
+    """(F,) pitch of that lag in octaves above 70 Hz"""
     spectrum: Vectors
     """(steps,) mean power in steps of STEP_HZ, of the louder frames"""
 
@@ -58,7 +58,7 @@ def frame_length(sample_rate: int) -> int:
 
 
 def analyze(wave: Vectors, sample_rate: int) -> Frames:
-    """The frames of a wave (T,); the last is filled up with zeros."""
+    """Features of the frames of a wave (T,); the last frame is padded with zeros."""
     length = frame_length(sample_rate)
     count = max(1, wave.size // length)  # what is left of the last frame is under 32 ms
     if wave.size < length:
@@ -103,9 +103,10 @@ def _block(rows: Vectors, sample_rate: int) -> Frames:
 
 
 def _voicing(power: Vectors, tools: _Tools) -> tuple[Vectors, Vectors]:
-    """The peak of the autocorrelation (Wiener-Khinchin) at the lags of voices, and its pitch.
+    """The peak of the autocorrelation (Wiener-Khinchin) at lags of voices, and its pitch.
 
-    That of the window is divided out (Boersma 1993, equation 9), so that a steady tone has 1.
+    The autocorrelation of the window is divided out (Boersma 1993, equation 9), so that a steady
+    tone has the value 1.
     """
     around = power[:, : tools.to_lags.shape[0]] @ tools.to_lags
     inside = around[:, 1:] / (around[:, :1] + TINY)
@@ -121,7 +122,7 @@ def _decibels(power: Vectors) -> Vectors:
 
 @dataclass(frozen=True)
 class _Tools:
-    """What depends on the rate alone."""
+    """Matrices that depend only on the sample rate."""
 
     window: Vectors
     bin_hz: float
@@ -130,7 +131,7 @@ class _Tools:
     """(bins below the last band's end, NUM_BANDS)"""
     band_bins: slice
     to_lags: Vectors
-    """(bins to 4 kHz, 1 + lags): power to autocorrelation at no lag and at those of voices"""
+    """(bins to 4 kHz, 1 + lags): from power to autocorrelation at lag 0 and at lags of voices"""
     pitches: Vectors
     """(lags,) octaves above 70 Hz"""
     steps: NDArray[np.intp]
@@ -164,7 +165,7 @@ def _tools(sample_rate: int) -> _Tools:
 def _autocorrelation(window: Floats, sample_rate: int) -> tuple[Vectors, Vectors]:
     """The matrix from power below 4 kHz to autocorrelation, and the pitches (lags,) in octaves.
 
-    The lags are those of 8 kHz, and of no lag first; the window's own correlation is divided out.
+    Lags are those of 8 kHz, lag 0 first; the window's own correlation is divided out.
     """
     length = window.size
     bin_hz = sample_rate / length

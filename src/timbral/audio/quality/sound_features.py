@@ -1,4 +1,4 @@
-"""Statistics of a window of frames by which speech differs from noise, tones and music.
+"""Statistics of windows of frames that distinguish speech from noise, tones and music.
 
 Speech changes about four times a second (Scheirer & Slaney 1997), in most bands at once, has many
 frames much weaker than the mean, and voiced frames whose pitch glides.
@@ -21,15 +21,16 @@ WINDOW_FRAMES = 48
 """1.5 s: the shortest that shows several syllables"""
 HOP_FRAMES = 24
 RANGE_DB = 45.0
-"""below the loudest frame; below that clean pauses differ by their gear alone"""
+"""dB below the loudest frame, where levels are cut off: below that, pauses differ only by equipment
+"""
 MODULATION_HZ = (0.5, 2.0, 3.5, 6.0, 9.0, 15.7)
 NUM_CEPSTRA = 6
 
 
 def windows_of(frames: Frames) -> tuple[Vectors, Vectors]:
-    """Features (W, D) of windows of frames, and the level (W,) in dBFS of each.
+    """Features (W, D) of windows of frames, and the level (W,) in dBFS of each window.
 
-    A recording shorter than a window is one, repeated until it is full.
+    A recording shorter than a window is repeated until it fills one.
     """
     count = frames.levels.size
     starts = np.arange(0, max(1, count - WINDOW_FRAMES + 1), HOP_FRAMES)
@@ -62,7 +63,7 @@ def _features(frames: Frames, index: NDArray[np.intp]) -> Vectors:
 
 
 def _modulation(bands: Vectors) -> list[Vectors]:
-    """Fractions of the bands' modulation by its rate, in dB, and all of it."""
+    """Fractions of the bands' modulation by rate, in dB, and the total."""
     centered = bands - bands.mean(axis=1, keepdims=True)
     parts = np.square(_fourier() @ centered).mean(axis=2)  # (W, cosines and sines of the rates)
     total = parts.sum(axis=1) + 1.0
@@ -109,7 +110,7 @@ def _dynamics(level: Vectors, bands: Vectors) -> list[Vectors]:
 
 
 def _quantiles(values: Vectors, *fractions: float) -> list[Vectors]:
-    """Of each row; numpy's own function takes five times as long for rows this short."""
+    """Quantiles of each row; numpy's own function takes five times as long for such short rows."""
     ordered = np.sort(values, axis=1)
     return [ordered[:, round(fraction * (WINDOW_FRAMES - 1))] for fraction in fractions]
 
@@ -139,7 +140,7 @@ def _harmonic(frames: Frames, index: NDArray[np.intp], weight: Vectors) -> list[
 
 
 def _shape(bands: Vectors, weight: Vectors) -> list[Vectors]:
-    """Cepstra: how the spectrum of the loud frames is shaped, and how much that changes."""
+    """Cepstra: the shape of the loud frames' spectrum, and how much it changes."""
     cepstra = bands @ _cosines()  # (W, L, K)
     mean = (cepstra * weight[:, :, None]).sum(axis=1)
     spread = np.square(cepstra - mean[:, None]) * weight[:, :, None]

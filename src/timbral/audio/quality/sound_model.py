@@ -16,43 +16,45 @@ from timbral.io.types import Vectors
 __all__ = ["Sounds", "classify"]
 
 WEIGHTS = Path(__file__).with_name("sound_weights.json")
-"""made by recipes/quality/train_sounds.py; what it was fitted on stands in it"""
+"""written by recipes/quality/train_sounds.py, with a description of its training data"""
 BEST_FRACTION = 0.25
-"""of the windows, those most like speech, whose mean tells: a recording may also hold pauses"""
+"""fraction of windows, those most like speech, whose mean decides, as a recording may also contain
+pauses"""
 SILENCE_DBFS = -75.0
-"""windows that are nowhere louder hold no speech, whatever their shape: steps of 16-bit audio"""
+"""windows without a louder frame contain no speech, whatever their features: steps of 16-bit audio
+"""
 NEAR_LOUDEST_DB = 30.0
-"""windows within this of the loudest count for music: the others are its pauses"""
+"""windows within this many dB of the loudest are checked for music: the others are pauses"""
 IMPOSSIBLE = -20.0
 
 
 @dataclass(frozen=True)
 class Sounds:
-    """What the windows of a recording are."""
+    """Log odds of the kinds of sound in a recording's windows."""
 
     speech: Vectors
     """(W,) log odds of speech"""
     music: Vectors
-    """(W,) log odds of music or tones, rather than noise, were it no speech"""
+    """(W,) log odds of music or tones against noise, for windows without speech"""
     levels: Vectors
-    """(W,) dBFS at the loudest frame"""
+    """(W,) dBFS of the loudest frame"""
 
     @property
     def speech_probability(self) -> float:
-        """That the recording holds speech."""
+        """Probability that the recording contains speech."""
         best = np.sort(self.speech)[-max(1, round(BEST_FRACTION * self.speech.size)) :]
         return float(1 / (1 + np.exp(-np.clip(best.mean(), -30, 30))))
 
     @property
     def music_fraction(self) -> float:
-        """Of the louder windows, those that are music or tones rather than speech."""
+        """Fraction of the louder windows that are music or tones rather than speech."""
         loud = self.levels >= max(self.levels.max() - NEAR_LOUDEST_DB, SILENCE_DBFS)
         music = (self.speech < 0) & (self.music > 0)
         return float(music[loud].mean()) if loud.any() else 0.0
 
 
 def classify(features: Vectors, levels: Vectors) -> Sounds:
-    """From the windows' features (W, D) and levels (W,)."""
+    """Classify windows by their features (W, D) and levels (W,) in dBFS."""
     table = _table()
     speech = np.where(levels > SILENCE_DBFS, _logits(features, table["speech"]), IMPOSSIBLE)
     return Sounds(speech, _logits(features, table["music"]), levels)

@@ -1,4 +1,4 @@
-"""Which frames are speech: those well above the background around them, where there is speech."""
+"""Mark speech frames: those well above the background around them, in windows with speech."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from timbral.io.types import Vectors
 __all__ = ["mark_speech"]
 
 STRETCH_FRAMES = 625
-"""20 s: how fast the background may change"""
+"""20 s, over which the background is estimated"""
 BACKGROUND, LOUD = 0.05, 0.95
-"""quantiles of a stretch's levels that stand for its pauses and its speech"""
+"""quantiles of the levels in 20 s that represent pauses and speech"""
 ABOVE_FRACTION = 0.35
-"""of the way from the background to the loud frames, from where a frame is speech"""
+"""fraction of the way from background to loud frames, above which a frame is speech"""
 ABOVE_DB = (4.0, 15.0)
-"""the least and the most that this is above the background"""
+"""lower and upper limit of that threshold above the background"""
 BELOW_LOUD_DB = 35.0
-"""below the loud frames, where nothing is speech: a breath, the room"""
+"""dB below the loud frames, from where on nothing is speech, but breath or the room"""
 SIDE_FRAMES = 2
-"""neighbors that a speech frame keeps: weak consonants"""
+"""neighbors that also become speech: weak consonants"""
 SPEECH_LOGIT = -1.0
-"""windows below it hold no speech, whatever their level; a word in a noisy room lies about 0"""
+"""windows below it contain no speech at any level; a word in a noisy room is at about 0"""
 
 
 def mark_speech(bands: Vectors, logits: Vectors) -> NDArray[np.bool_]:
-    """Marks (F,) of speech, from band levels (F, M) in dBFS and the windows' log odds (W,)."""
+    """A mask (F,) of speech frames, from band levels (F, M) in dBFS and windows' log odds (W,)."""
     level = bands.max(axis=1)
     marks = np.zeros(level.size, bool)
     for stretch in np.array_split(np.arange(level.size), max(1, level.size // STRETCH_FRAMES)):
@@ -40,7 +40,7 @@ def mark_speech(bands: Vectors, logits: Vectors) -> NDArray[np.bool_]:
 
 
 def _in_speech(logits: Vectors, count: int) -> NDArray[np.bool_]:
-    """Frames (F,) that lie in some window that may be speech."""
+    """A mask (F,) of frames in any window that may be speech."""
     inside = np.zeros(count, bool)
     for window in np.flatnonzero(logits > SPEECH_LOGIT):
         start = min(int(window) * HOP_FRAMES, max(0, count - WINDOW_FRAMES))

@@ -1,1 +1,1 @@
-"""Where a run's numbers, plots and clips go."""
+"""Trackers of a run's numbers, plots and clips."""

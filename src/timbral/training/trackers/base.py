@@ -1,4 +1,4 @@
-"""What a tracker is, and what it is told of a run."""
+"""The interface of trackers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["RunInfo", "Tracker", "grouped"]
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a tracker is told of the run that it tracks."""
+    """The run that a tracker tracks."""
 
     folder: Path
     first_step: int
@@ -25,7 +25,7 @@ class RunInfo:
     config: Mapping[str, Any] = field(default_factory=dict)
     project: str = "timbral"
     comet_key: str = field(default="", repr=False)
-    """a secret: for Comet, and never written to disk"""
+    """a secret for Comet, never written to disk"""
 
     def parameters(self) -> dict[str, str]:
         """The config as dotted keys and JSON values."""
@@ -34,7 +34,7 @@ class RunInfo:
         return {key: json.dumps(value) for key, value in flatten(self.config).items()}
 
     def id_with(self, tracker: str) -> tuple[str, bool]:
-        """The id of this run with a tracker, and whether it is new; it is kept for resumption."""
+        """The id of this run in a tracker, and whether it is new; it is stored for resuming."""
         path = self.folder / "trackers.json"
         known = read_json(path) if path.exists() else {}
         if self.first_step and tracker in known:
@@ -45,9 +45,9 @@ class RunInfo:
 
 
 class Tracker(Protocol):
-    """Takes what a run has to show, by step; the config it gets when it is made.
+    """Receives the output of a run, by step; the constructor gets its config.
 
-    What has the same name at several steps belongs together: a curve, or a row of plots.
+    Values of one name at several steps belong together: a curve, or a series of plots.
     """
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -57,14 +57,14 @@ class Tracker(Protocol):
         """A PNG file."""
 
     def audio(self, step: int, name: str, wave: Wave, caption: str) -> None:
-        """A clip (T,) at 16 kHz; the caption says of which utterance."""
+        """A clip (T,) at 16 kHz; the caption names the utterance."""
 
     def close(self) -> None:
         """Called once, after everything else."""
 
 
 def grouped(values: Mapping[str, float]) -> dict[str, float]:
-    """Numbers under the names by which trackers group them: ``train/loss``, ``val/eer``."""
+    """Numbers with names that trackers group: ``train/loss``, ``val/eer``."""
     return {
         f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}": value
         for name, value in values.items()

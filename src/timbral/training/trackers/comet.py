@@ -14,7 +14,7 @@ __all__ = ["CometTracker"]
 
 
 class CometTracker:
-    """Comet: online with a key, else an archive under RUN/comet that `comet upload` takes."""
+    """Comet: online with a key, else an archive under RUN/comet for `comet upload`."""
 
     def __init__(self, run: RunInfo) -> None:
         os.environ.setdefault("COMET_INTERNAL_SENTRY_DSN", "")  # no reports to third parties

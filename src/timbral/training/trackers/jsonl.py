@@ -14,7 +14,7 @@ __all__ = ["JsonlTracker"]
 
 
 class JsonlTracker:
-    """One JSON document a line; lines after the step that a run resumes from are dropped."""
+    """One JSON document per line; lines after the step that a run resumes from are dropped."""
 
     def __init__(self, run: RunInfo) -> None:
         path = run.folder / "metrics.jsonl"
@@ -30,17 +30,17 @@ class JsonlTracker:
         self._file.flush()
 
     def plot(self, step: int, name: str, path: Path) -> None:
-        """Nothing: the file lies in the run folder already."""
+        """Nothing: the file is already in the run folder."""
 
     def audio(self, step: int, name: str, wave: Wave, caption: str) -> None:
-        """Nothing: audio is for trackers that play it."""
+        """Nothing: audio is only for trackers that can play it."""
 
     def close(self) -> None:
         self._file.close()
 
 
 def _is_of_step_until(line: str, step: int) -> bool:
-    """Whether a line is to be kept; the last one of a killed run may be cut off."""
+    """Whether to keep a line; the last one of a killed run may be incomplete."""
     try:
         return bool(json.loads(line)["step"] <= step)
     except (ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""Where a run's numbers, plots and audio go: metrics.jsonl always, others if asked for.
+"""The trackers by name: metrics.jsonl is always written, others on request.
 
 A new tracker is a file with a class, and a line in `TRACKERS` and `PACKAGES`.
 """
@@ -37,7 +37,7 @@ PACKAGES = {
     "visualdl": ("visualdl",),
     "wandb": ("wandb",),
 }
-"""what a tracker imports; the extra has the tracker's name"""
+"""the package that a tracker imports; the extra has the tracker's name"""
 
 
 def check_trackers(names: Sequence[str]) -> None:
