@@ -65,7 +65,7 @@ class RunPlots:
         return [name for name, wanted in due.items() if wanted]
 
     def validation_plot_due(self, step: int) -> bool:
-        """Whether a validation plot became due since the last validation."""
+        """Whether a validation plot has been due since the last validation."""
         return is_due(step, self._config.validation_plot_every, self._validate_every)
 
     def draw(self, name: str, step: int, vectors: Vectors, data: PreparedData, rows: Ints) -> Path:
