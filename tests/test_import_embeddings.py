@@ -456,7 +456,7 @@ BINARY = b"a \0BFV \4\x03\0\0\0" + np.ones(3, "<f4").tobytes()
 BAD: dict[str, tuple[Write, str]] = {
     "nothing there": (lambda folder: folder / "v.ark", "no such file or folder"),
     "an empty folder": (lambda folder: folder, "contains no readable vectors"),
-    "another form": (file_of("v.h5", b"x"), r"has an unknown form; files of vectors end"),
+    "another form": (file_of("v.mat", b"x"), r"has an unknown form; files of vectors end"),
     "an ark cut off": (file_of("v.ark", BINARY[:-2]), "a: is cut off: 3 numbers need 2 more bytes"),
     "an ark of a negative size": (
         file_of("v.ark", BINARY.replace(b"\x03\0\0\0", b"\xff\xff\xff\xff")),
@@ -489,6 +489,10 @@ BAD: dict[str, tuple[Write, str]] = {
     "a pickle that runs something": (
         file_of("v.pkl", b"cbuiltins\nprint\n(S'x'\ntR."),
         "asks for builtins.print; only tensors",
+    ),
+    "a pickle with a damaged name": (
+        file_of("v.pkl", b"\x80\x04\x8c\x05argp\n\x8c\x04Name\x93."),
+        r"asks for argp\\n\.Name; only tensors",
     ),
     "a pickle cut off": (file_of("v.pkl", pickle.dumps(ROWS)[:-9]), "as a pickle of vectors"),
     "a torch file that runs something": (

@@ -54,7 +54,8 @@ class UnknownNameError(pickle.UnpicklingError):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.name = name
+        self.name = name if name.isprintable() else repr(name)[1:-1]
+        """in one line, whatever a damaged file says"""
 
     def __str__(self) -> str:
         return (
