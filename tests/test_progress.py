@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from conftest import without_progress
+from timbral.cli.early_checks import clock_of
 from timbral.io import progress
 from timbral.io.progress import Display, bar, corpus_bar, training_bar
 
@@ -22,6 +23,17 @@ def test_a_log_gets_lines_of_a_step_that_takes_long(
         time.sleep(1.3)
     assert capsys.readouterr().err == "drawing: 0  0:01\n"
     assert "progress" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_log_gets_the_time_of_what_is_not_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 1.0)
+    with clock_of(599.0):
+        assert "progress" not in [thread.name for thread in threading.enumerate()]
+    with clock_of(7200.0):
+        time.sleep(1.3)
+    assert capsys.readouterr().err == "embedding: 0:01\n"
 
 
 @pytest.fixture

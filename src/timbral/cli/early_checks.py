@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from timbral.audio.segments import Segment
@@ -19,6 +20,7 @@ __all__ = [
     "check_folders",
     "check_question",
     "check_recordings",
+    "clock_of",
 ]
 
 LONG_SECONDS = 600.0
@@ -45,6 +47,18 @@ def announce_length(*paths: str | Path) -> float:
     if seconds >= LONG_SECONDS:
         print(f"reading {duration(seconds)} of audio …", file=sys.stderr, flush=True)
     return seconds
+
+
+def clock_of(seconds: float) -> AbstractContextManager[None]:
+    """A clock on standard error while recordings of so many seconds are embedded, if they are long.
+
+    Nothing may be printed meanwhile.
+    """
+    if seconds < LONG_SECONDS:
+        return nullcontext()
+    from timbral.io.progress import clock  # imports rich
+
+    return clock("embedding")
 
 
 def check_folders(*folders: str | Path | None) -> None:

@@ -25,7 +25,7 @@ from timbral.io.durations import duration
 if TYPE_CHECKING:
     from timbral.io.types import StepProgress
 
-__all__ = ["Display", "bar", "corpus_bar", "training_bar"]
+__all__ = ["Display", "bar", "clock", "corpus_bar", "training_bar"]
 
 SECONDS_BETWEEN_LINES = 30.0
 """if standard error is not a terminal"""
@@ -42,10 +42,14 @@ PERCENTAGES = {
 
 
 class Display:
-    """State of a job: done of total, time elapsed and left, and details."""
+    """State of a job: done of total, time elapsed and left, and details.
 
-    def __init__(self, what: str) -> None:
+    Of one that is not `counted` only the time is known.
+    """
+
+    def __init__(self, what: str, *, counted: bool = True) -> None:
         self.what = what
+        self.counted = counted
         self.done = 0
         self.total: int | None = None
         self.details = ""
@@ -76,15 +80,17 @@ class Display:
             return ""
         return f"{_clock((self.total - self.done) / self.per_second)} left"
 
+    def _count(self, of: str) -> str:
+        total = "" if self.total is None else f"{of}{self.total:,}"
+        return f"{self.done:,}{total}" if self.counted else ""
+
     def line(self) -> str:
         """Everything in one line of text."""
-        total = "" if self.total is None else f" of {self.total:,}"
-        words = [f"{self.done:,}{total}", _clock(self.elapsed), self.left, self.details]
+        words = [self._count(" of "), _clock(self.elapsed), self.left, self.details]
         return f"{self.what}: {'  '.join(word for word in words if word)}"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        total = "" if self.total is None else f"/{self.total:,}"
-        words = [f"{self.done:,}{total}", _clock(self.elapsed), self.left]
+        words = [self._count("/"), _clock(self.elapsed), self.left]
         room = options.max_width - sum(len(word) + 2 for word in (self.what, *words))
         bar = ProgressBar(self.total, self.done, max(0, min(BAR_WIDTH, room)))
         grid = Table.grid(padding=(0, 2, 0, 0))
@@ -129,6 +135,16 @@ def _shown(display: Display) -> Iterator[Callable[[], None]]:
     finally:
         ended.set()
         thread.join()
+
+
+@contextmanager
+def clock(what: str) -> Iterator[None]:
+    """The time that a step has taken so far, where nothing tells how far it is.
+
+    Nothing may be written to standard output meanwhile: on a terminal it would go astray.
+    """
+    with _shown(Display(what, counted=False)):
+        yield
 
 
 @contextmanager

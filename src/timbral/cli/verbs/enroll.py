@@ -21,7 +21,13 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import announce_length, check_files, check_folders, check_recordings
+from timbral.cli.early_checks import (
+    announce_length,
+    check_files,
+    check_folders,
+    check_recordings,
+    clock_of,
+)
 from timbral.cli.gallery_options import (
     GalleryCalibration,
     GalleryLocation,
@@ -89,21 +95,22 @@ def run(
     if not recordings:
         raise ConfigError("give a voice's name and recordings of it, or `embeddings`")
     _check_voice(name, recordings)
-    announce_length(*recordings)
+    seconds = announce_length(*recordings)
     embedder = _open_encoder(gallery, name, recordings, encoder, running)
     from timbral.gallery.first_enrollment import enroll_at
 
     try:
-        enrollment = enroll_at(
-            gallery,
-            name,
-            [with_channel(str(path), channel) for path in recordings],
-            embedder,
-            consent=consent,
-            force=force,
-            partial=partial,
-            calibration=calibration,
-        )
+        with clock_of(seconds):
+            enrollment = enroll_at(
+                gallery,
+                name,
+                [with_channel(str(path), channel) for path in recordings],
+                embedder,
+                consent=consent,
+                force=force,
+                partial=partial,
+                calibration=calibration,
+            )
     except EnrollmentError as error:
         return _report_error(error, json)
     return _report(enrollment, gallery, json)

@@ -19,7 +19,13 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import announce_length, check_files, check_question, check_recordings
+from timbral.cli.early_checks import (
+    announce_length,
+    check_files,
+    check_question,
+    check_recordings,
+    clock_of,
+)
 from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import ConfigError
 
@@ -89,14 +95,15 @@ def run(
     embedder = load_embedder(
         encoder, running, torch_threads=1 if 0 < seconds <= SHORT_SECONDS else None
     )
-    decision = embedder.verify(
-        with_channel(first, channel),
-        with_channel(second, channel),
-        threshold,
-        calibration=calibration,
-        false_accept=false_accept,
-        prior=prior,
-    )
+    with clock_of(seconds):
+        decision = embedder.verify(
+            with_channel(first, channel),
+            with_channel(second, channel),
+            threshold,
+            calibration=calibration,
+            false_accept=false_accept,
+            prior=prior,
+        )
     if json:
         print(_as_json(embedder, first, second, decision))
     else:
