@@ -232,6 +232,21 @@ def test_models_are_one_voice(files: Path) -> None:
         timbral.score(files / "v.parquet", files / "t", **options, enrollment_average="scores")
 
 
+def test_few_trials_are_told(files: Path, ask: Ask) -> None:
+    """One false accept of 150 costs 0.99 / 0.01 / 150; with all trials nothing is told."""
+    words = ["score", files / "v.parquet", files / "t", "--draws", "0"]
+    calibrated = [*words, "--calibration", files / "c.json"]
+    assert "few trials" not in ask(*calibrated).err
+    lines = (files / "t").read_text().splitlines()
+    kept = [line for line in lines if line[0] == "1"] + [line for line in lines if line[0] == "0"][
+        :150
+    ]
+    (files / "t").write_text("\n".join(kept) + "\n")
+    assert "few trials" not in ask(*words).err
+    told = ask(*calibrated).err
+    assert "with only 150 non-target trials, one false accept adds 0.66 to actDCF(0.01)" in told
+
+
 def test_calibrations_that_do_not_fit(files: Path, ask: Ask) -> None:
     words = ["score", files / "v.parquet", files / "t", "--draws", "0", "--calibration"]
     answer = ask(*words, files / "c.json")

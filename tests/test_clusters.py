@@ -169,6 +169,15 @@ def test_bad_input(tmp_path: Path, ask: Callable[..., Any]) -> None:
     assert not (tmp_path / "labels.parquet").exists()
 
 
+def test_two_recordings_ask_for_a_threshold(tmp_path: Path, ask: Callable[..., Any]) -> None:
+    vectors = np.array([[1.0, 0.0], [0.6, 0.8]], np.float32)
+    folder = write_vectors(tmp_path / "vectors", vectors, ["nobody"] * 2)
+    told = ask("cluster", folder, "--output", tmp_path / "labels.parquet")
+    assert (told.code, len(told.err.splitlines())) == (2, 1)
+    assert "two recordings are too few to cluster: their cosine is 0.600" in told.err
+    assert "`timbral verify` decides about two recordings; or give --threshold" in told.err
+
+
 def test_cosines_that_show_no_threshold_ask_for_one(
     tmp_path: Path, ask: Callable[..., Any]
 ) -> None:

@@ -20,6 +20,7 @@ from timbral.scoring.condition_figures import Condition, figures_by_condition
 from timbral.scoring.condition_values import DURATION, column_sources, seconds_of, values_of
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures, compute_figures
+from timbral.scoring.metrics import detection_cost
 from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
 from timbral.scoring.nuisance import nuisance_directions
@@ -37,6 +38,9 @@ from timbral.scoring.trial_speakers import (
 )
 
 __all__ = ["ListScores", "score_list"]
+
+LARGEST_STEP = 0.5
+"""of actual DCF by one false accept: half of what rejecting everything costs"""
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,21 @@ def _figures(
     if calibrated is None:
         return figures
     costs = calibrated_figures(calibrated, labels, *sides, p_targets=options.p_target, draws=draws)
-    return replace(figures, calibrated=costs, calibration_note=costs.note)
+    note = "; ".join(filter(None, (costs.note, _few_trials(figures))))
+    return replace(figures, calibrated=costs, calibration_note=note)
+
+
+def _few_trials(figures: Figures) -> str:
+    """What one error does to actual DCF, where that is so much that the figure says little."""
+    prior, count = min(figures.min_dcf), figures.num_trials - figures.num_targets
+    step = float(detection_cost(0.0, 1.0 / count, prior))
+    if step < LARGEST_STEP:
+        return ""
+    return (
+        f"with only {count:,} non-target trials, one false accept adds {step:.2g} to "
+        f"actDCF({prior:g}) by itself, and a few recordings decide Cllr: so few trials cannot tell "
+        "how well the calibration fits"
+    )
 
 
 def _values(

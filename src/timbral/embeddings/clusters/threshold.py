@@ -31,8 +31,15 @@ def least_threshold(vectors: Vectors) -> float:
     Nearly all pairs of recordings are of different speakers, and those that are not have the
     higher cosines. So the lower half of the cosines tells how those of different speakers are
     spread: their middle is the mode, their deviation that of what lies below it. Raises DataError
-    where no cosine would be high enough.
+    where no cosine would be high enough, and for two recordings.
     """
+    if len(vectors) == 2:
+        cosine = float(vectors[0] @ vectors[1])
+        raise DataError(
+            f"two recordings are too few to cluster: their cosine is {cosine:.3f}, and nothing "
+            "shows whether that is high. `timbral verify` decides about two recordings; or give "
+            "`threshold`, the cosine from which on they are of one speaker, such as 0.5"
+        )
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, len(vectors), (2, PAIRS))
     first, second = first[first != second], second[first != second]
@@ -48,9 +55,9 @@ def least_threshold(vectors: Vectors) -> float:
     least = middle + DEVIATIONS * deviation
     if least >= 1.0 and middle < COPIES:
         raise DataError(
-            f"no threshold can be estimated from the cosines of these {len(vectors):,} recordings "
-            "(too few speakers, or only one). Give --threshold: a cosine above which two "
-            "recordings are of one speaker with this encoder, such as 0.5"
+            f"no threshold can be estimated from the cosines of these {len(vectors):,} "
+            "recordings: they are of too few speakers, or of only one. Give `threshold`, the "
+            "cosine from which on two recordings are of one speaker with this encoder, such as 0.5"
         )
     return float(np.clip(least, 0.0, 1.0))
 
