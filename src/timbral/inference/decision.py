@@ -78,7 +78,7 @@ class Question:
     validation"""
     calibration: Calibration | None = None
     false_accept: float | None = None
-    """rate that the calibration must promise"""
+    """false accept rate that the calibration must guarantee"""
     prior: float = 0.5
 
     def __post_init__(self) -> None:
@@ -106,18 +106,18 @@ class PairScore:
     """The cosine of two vectors, before and after removing nuisance directions."""
 
     cosine: float
-    """of the vectors as they are, which a given threshold is compared with"""
+    """of the unchanged vectors, to which a given threshold applies"""
     compensated: float
-    """after removing the calibration's nuisance directions; without any the same"""
+    """cosine after removing the calibration's nuisance directions, if it has any"""
 
     @classmethod
     def of(cls, first: Vectors, second: Vectors, calibration: Calibration | None) -> Self:
-        """Of two vectors (E,)."""
+        """From two vectors (E,)."""
         cosine = float(similarity(first, second))
         if calibration is None or not calibration.nuisance:
             return cls(cosine, cosine)
         compensated = float(calibration.scores(first, second)[0])
-        return cls(cosine, min(max(compensated, -1.0), 1.0))  # rounding passes 1
+        return cls(cosine, min(max(compensated, -1.0), 1.0))  # rounding may exceed 1
 
 
 def decide(score: PairScore, question: Question, first: Conditions, second: Conditions) -> Decision:
@@ -136,7 +136,7 @@ def decide(score: PairScore, question: Question, first: Conditions, second: Cond
 
 
 def without_speech(decision: Decision, names: Sequence[str]) -> Decision:
-    """The decision withdrawn, because no speech was found in the named recordings."""
+    """The decision withdrawn, because the named recordings contain no speech."""
     why = (
         f"no speech was found in {' and '.join(names)}, so there is no decision (cosine "
         f"{decision.score:.3f}); with `threshold`, the cosine alone decides"
@@ -212,7 +212,7 @@ def _decide_by_llr(
 def _least_llr(
     question: Question, calibration: Calibration, points: Sequence[OperatingPoint]
 ) -> tuple[float, str]:
-    """The lowest llr of the same speaker, also in words; `points` are for trials like this one."""
+    """The lowest llr of the same speaker, and its reason; `points` are for trials like this one."""
     if question.false_accept is None:
         least = -question.log_prior_odds
         return least, f"for recordings such as these, at a prior of {question.prior:g}"
@@ -235,7 +235,7 @@ def _compare(score: float, threshold: float) -> str:
 
 
 def _distinct(score: float, threshold: float) -> tuple[str, str]:
-    """Both with three decimals, or more if needed to tell them apart."""
+    """Both with three decimals, or more if needed to distinguish them."""
     digits = 3
     while f"{score:.{digits}f}" == f"{threshold:.{digits}f}" and score != threshold and digits < 17:
         digits += 1

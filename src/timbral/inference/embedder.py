@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # an exported model needs no torch
 __all__ = ["Embedder"]
 
 BATCHES_IN_MEMORY = 16
-"""batches whose audio is held while many recordings are encoded"""
+"""batches of audio in memory while many recordings are encoded"""
 
 
 class Embedder(SharedEncoder, WindowedEncoder):

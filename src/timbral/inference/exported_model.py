@@ -1,4 +1,4 @@
-"""What an exported model says of itself, and its file, which strangers may have made or changed.
+"""The metadata and the file of an exported model, which may be untrusted.
 
 The file is ONNX with two entries of metadata: `timbral`, one JSON object, and `file_sha256`, the
 hash of the file with zeros in place of that hash.
@@ -36,30 +36,29 @@ __all__ = [
 FORMAT = 1
 PRODUCER = "timbral"
 EXPORTED_MODEL = FileKind("an exported model", signature=b"\x12\x07timbral")
-"""ONNX's field of the producer, which stands at the beginning"""
+"""ONNX's field of the producer, at the beginning of the file"""
 NO_HASH = "0" * 64
 OTHER_FILE = b"\n\x08location"
-"""in ONNX, where weights lie in another file; our files hold all of theirs"""
+"""in ONNX, a mark of weights in another file, which timbral's models never have"""
 
 STATIC = "int8-static"
-"""a precision: weights of 8 bits, and products over frames computed in 8 bits by ranges that are
-known before"""
+"""a precision: weights of 8 bits, and products over frames in 8 bits with fixed ranges"""
 
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """What must be known of a network to use it, besides its weights."""
+    """Properties of a network that are needed to use it, besides its weights."""
 
     name: str
-    """of the architecture"""
+    """name of the architecture"""
     sample_rate: int
     embedding_dim: int
     min_samples: int
     hop_samples: int
     longest_seconds: float
-    """longer utterances are given to it in equal segments, whose vectors are averaged"""
+    """longer utterances are split into equal segments, whose vectors are averaged"""
     window_frames: int = 0
-    """of the windows in the graph; 0: utterances are embedded whole"""
+    """frames of the windows in the graph; 0: utterances are embedded whole"""
     window_step: int = 0
     window_min_coverage: float = 0.0
 
@@ -79,23 +78,23 @@ class ExportedNetwork:
 
 @dataclass(frozen=True)
 class Parity:
-    """Least agreement of the unit vectors of some recordings, alone and in one padded batch."""
+    """Lowest agreement of unit vectors with torch's, for recordings alone and in a padded batch."""
 
     num_recordings: int
     seconds: float
-    """of audio, together"""
+    """total seconds of audio"""
     cosine: float
-    """the least"""
+    """lowest cosine"""
     max_difference: float
-    """of one number of a vector"""
+    """largest difference of one number of a vector"""
     batch_difference: float
-    """of the exported vectors in a batch to those of each recording alone"""
+    """largest difference of the exported vectors in a batch from those of each recording alone"""
     num_trials: int = 0
-    """of the shipped voices, on which error rates were measured: of int8"""
+    """trials of the shipped voices, on which error rates were measured, for int8"""
     eer: float | None = None
-    """in [0, 1], of the exported vectors on these trials"""
+    """EER in [0, 1] of the exported vectors on these trials"""
     eer_fp32: float | None = None
-    """of torch's float32 on the same"""
+    """EER of torch's float32 vectors on these trials"""
 
 
 @dataclass(frozen=True)
@@ -104,28 +103,28 @@ class ExportedModel:
 
     format: int
     name: str
-    """of the encoder"""
+    """name of the encoder"""
     network: ExportedNetwork
     preprocessing: Preprocessing
     weights_sha256: str
     embedding_identity: str
-    """of preprocessing and windows"""
+    """hash of preprocessing and windows"""
     precision: str
     parity: Parity
-    """how near the vectors are to those of torch, as measured when the file was written"""
+    """agreement of the vectors with torch's, measured when the file was written"""
     num_products: int = 0
-    """that are computed in 8 bits"""
+    """number of products that are computed in 8 bits"""
     license: str = ""
     threshold: float | None = None
     uninitialized_prefixes: tuple[str, ...] = ()
     calibration: str = ""
-    """the content of its file; empty where there is none"""
+    """content of the calibration's file; empty if there is none"""
     made_with: str = ""
-    """versions"""
+    """versions of timbral and other packages"""
 
     @classmethod
     def parse(cls, text: str, path: Path) -> ExportedModel:
-        """The metadata of the file at `path`; CheckpointError when it cannot be used."""
+        """Parse the metadata of the file at `path`; CheckpointError if they are invalid."""
         try:
             content = parse_json(text)
             version = content.get("format") if isinstance(content, dict) else None
@@ -147,18 +146,18 @@ class ExportedModel:
 
 
 def is_exported(path: Path) -> bool:
-    """Whether a path is a file whose name says that it is an exported model."""
+    """Whether a path is a file with the suffix of an exported model."""
     return path.suffix.lower() == ".onnx" and path.is_file()
 
 
 def with_hash(content: bytes) -> bytes:
-    """The content of a file with its hash in the place of `NO_HASH`."""
+    """The content of a file with its hash in place of `NO_HASH`."""
     digest = hashlib.sha256(content).hexdigest()
     return content.replace(NO_HASH.encode(), digest.encode(), 1)
 
 
 def read_content(path: Path) -> bytes:
-    """The content of an exported model; CheckpointError for what timbral did not write."""
+    """The content of an exported model; CheckpointError for a file that timbral did not write."""
     try:
         content = path.read_bytes()
     except OSError as error:

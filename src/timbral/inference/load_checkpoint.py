@@ -1,4 +1,4 @@
-"""From a name or a checkpoint to an Embedder, which computes with torch."""
+"""Load an Embedder that computes with torch, from a name or a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ __all__ = ["device_before_download", "load_named"]
 
 
 def device_before_download(encoder: str, device: str, precision: str) -> torch.device:
-    """The device to compute on. ConfigError for a precision that would be refused later anyway,
-    behind a download."""
+    """The device to compute on; ConfigError for an unsupported precision, before any download."""
     picked = pick_device(device)
     check_precision(precision, picked)
     if precision == "int8" and encoder in PUBLISHED and is_missing(encoder):
@@ -40,7 +39,7 @@ def load_named(
     weights_dir: str | Path | None,
     download: bool,
 ) -> Embedder:
-    """What `load_encoder` makes of anything but an exported model; its arguments and errors."""
+    """`load_encoder` for anything but an exported model; arguments and errors as there."""
     torch_device = device_before_download(str(encoder), device, precision)
     if weights_dir is not None:
         download_weights(str(encoder), weights_dir)

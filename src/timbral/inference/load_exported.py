@@ -1,4 +1,4 @@
-"""From an exported model to an Embedder."""
+"""Load an Embedder from an exported model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["load_exported"]
 
 
 def load_exported(path: Path, device: str, precision: str, compile: bool) -> Embedder:
-    """An Embedder that computes with onnxruntime what a file of `timbral export` holds.
+    """An Embedder that runs a file from `timbral export` with onnxruntime.
 
-    Raises CheckpointError for other files, ConfigError for what was decided when it was written,
-    MissingExtraError without onnxruntime.
+    Raises CheckpointError for other files, ConfigError for a device or precision other than the
+    exported one, MissingExtraError without onnxruntime.
     """
     if device not in ("auto", "best", "cpu"):
         raise ConfigError(f"device: an exported model runs on the cpu, not on {device!r}")

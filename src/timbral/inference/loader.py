@@ -1,4 +1,4 @@
-"""From a recording to samples as an encoder sees them."""
+"""Load and preprocess recordings for an encoder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["RecordingLoader", "embedding_identity"]
 
 
 def embedding_identity(preprocessing: Preprocessing, windows: Windows | None) -> str:
-    """Hash of what, with the weights, decides a vector."""
+    """Hash of preprocessing and windows, which together with the weights determine a vector."""
     content = json.dumps(
         [preprocessing.as_dict(), None if windows is None else list(astuple(windows))]
     )
@@ -38,28 +38,28 @@ def embedding_identity(preprocessing: Preprocessing, windows: Windows | None) ->
 
 @dataclass(frozen=True)
 class RecordingLoader:
-    """Reads and prepares recordings for one encoder."""
+    """Loads and preprocesses recordings for one encoder."""
 
     preprocessing: Preprocessing
     sample_rate: int
-    """of the encoder, in Hz"""
+    """rate of the encoder in Hz"""
     min_samples: int
     encoder: str
     limit: LengthLimit = NO_LIMIT
-    """longer recordings are refused, the contents of files before they are decoded"""
+    """longest recording; the content of longer files is refused before decoding"""
 
     def load(self, audio: object, argument: str, sample_rate: float | None) -> Wave:
-        """A recording preprocessed, at the encoder's rate, long enough (T,).
+        """A preprocessed recording (T,) at the encoder's rate, long enough for it.
 
-        `sample_rate` is that of samples that come without one. Raises AudioError, InputError and
-        ConfigError as `Embedder.encode` does; they call what is no path by its argument.
+        `sample_rate` is for samples without a rate. Raises AudioError, InputError and ConfigError
+        as `Embedder.encode` does; errors name the path, or else `argument`.
         """
         name = name_of(audio, argument)
         with self.limit.turn:
             return self._prepare(*self._read(audio, name, sample_rate), name)
 
     def try_load_with_times(self, path: str | Path) -> tuple[Wave, Floats] | AudioError:
-        """As `try_load`, with the seconds of the recording that trimming left (K, 2)."""
+        """As `try_load`, with the ranges (K, 2) that trimming kept, in seconds."""
         name = os.fspath(path)
         try:
             with self.limit.turn:
@@ -68,7 +68,7 @@ class RecordingLoader:
             return error
 
     def try_load(self, path: str | Path) -> Wave | AudioError:
-        """As `load`, but a recording that cannot be used gives its error."""
+        """As `load`, but returns the error of an unusable recording."""
         try:
             return self.load(path, "audio", None)
         except AudioError as error:
@@ -77,7 +77,7 @@ class RecordingLoader:
     def try_load_measured(
         self, audio: object, argument: str, sample_rate: float | None = None
     ) -> tuple[Wave, Quality] | AudioError:
-        """As `load_measured`, but a recording that cannot be used gives its error."""
+        """As `load_measured`, but returns the error of an unusable recording."""
         try:
             return self.load_measured(audio, argument, sample_rate)
         except AudioError as error:
@@ -90,7 +90,7 @@ class RecordingLoader:
         sample_rate: float | None,
         samples: int,
     ) -> Iterator[list[Wave]]:
-        """Recordings in their order, loaded in threads, in lists of so many `samples` together."""
+        """Recordings in order, loaded in threads; lists of at least `samples` samples but the last."""
 
         def load(row: int) -> Wave:
             return self.load(recordings[row], f"{argument}[{row}]", sample_rate)
@@ -108,7 +108,7 @@ class RecordingLoader:
     def load_measured(
         self, audio: object, argument: str, sample_rate: float | None
     ) -> tuple[Wave, Quality]:
-        """As `load`, with the measures of the recording as it came."""
+        """As `load`, with the measures of the original recording."""
         name = name_of(audio, argument)
         with self.limit.turn:
             return self._load_measured(audio, name, sample_rate)

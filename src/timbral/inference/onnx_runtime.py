@@ -1,4 +1,4 @@
-"""Preprocessed waves through an exported model: the runtime of onnxruntime."""
+"""The runtime of exported models, with onnxruntime."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = ["OnnxRuntime", "open_session"]
 SECONDS_PER_BATCH = 16
 """padded seconds in one batch"""
 WINDOWS_AT_ONCE = 64
-"""of one wave: longer waves go through the graph in blocks of so many windows"""
+"""windows of one wave per call of the graph; longer waves are computed in blocks"""
 
 
 def open_session(content: bytes, path: Path | str, simplified_to: Path | None = None) -> Any:
-    """onnxruntime's session of a model, on the CPU, with the threads that torch has or would have.
+    """onnxruntime's session of a model on the CPU, with as many threads as torch has or would have.
 
-    `simplified_to` is a file that the model is written to, in operators of ONNX, when constants are
-    folded and equal values joined; the session computes that one. `path` is what errors call it.
+    If `simplified_to` is given, the model is written to that file after constants are folded and
+    equal values joined, in operators of ONNX, and the session runs that file. `path` is for errors.
 
-    Raises MissingExtraError without onnxruntime, CheckpointError when it cannot take the model.
+    Raises MissingExtraError without onnxruntime, CheckpointError if it cannot load the model.
     """
     try:
         onnxruntime = import_onnxruntime()
@@ -54,13 +54,13 @@ def open_session(content: bytes, path: Path | str, simplified_to: Path | None = 
     # Planning which tensors share memory takes quadratic time, 6 of 8 s for CAM++;
     # without a plan, the arena finds free memory at run time and uses no more.
     options.enable_mem_reuse = options.enable_mem_pattern = False
-    options.log_severity_level = 4  # what fails is raised
+    options.log_severity_level = 4  # errors are raised, not logged
     if simplified_to is not None:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(simplified_to)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its classes have no common base of their own
+    except Exception as error:  # onnxruntime's classes have no common base
         reason = str(error).splitlines()[0][:200]
         raise CheckpointError(f"{path}: onnxruntime cannot load it ({reason})") from None
 
@@ -69,8 +69,8 @@ class OnnxRuntime:
     """An exported model: preprocessed waves (T,) to unit vectors (N, E).
 
     Attributes:
-        model: what the file says of itself
-        network: what must be known of its network
+        model: metadata of the file
+        network: properties of its network
     """
 
     precision: str
@@ -89,7 +89,7 @@ class OnnxRuntime:
         self._check_graph()
 
     def _check_graph(self) -> None:
-        """CheckpointError for a graph that is not what its metadata say."""
+        """Raise CheckpointError if the graph does not fit its metadata."""
         takes = {each.name: each.type for each in self._session.get_inputs()}
         gives = {each.name for each in self._session.get_outputs()}
         expected = {"waves": "tensor(float)", "lengths": "tensor(int64)"}
@@ -99,7 +99,7 @@ class OnnxRuntime:
                 "encoder again"
             )
 
-    def __getstate__(self) -> dict[str, Any]:  # a session cannot be pickled: it is opened again
+    def __getstate__(self) -> dict[str, Any]:  # a session cannot be pickled, so it is opened again
         return {"path": self.path, "model": self.model}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -110,11 +110,11 @@ class OnnxRuntime:
 
     @property
     def device(self) -> Device:
-        """The CPU, as torch calls it where that is loaded."""
+        """The CPU: torch's device if torch is loaded, else a substitute."""
         return cpu_device()
 
     def to(self, device: str | torch.device) -> None:
-        """ConfigError for anything but the CPU."""
+        """Raise ConfigError for anything but the CPU."""
         if str(device) != "cpu":
             raise ConfigError(f"device: an exported model runs on the cpu, not on {device}")
 
@@ -140,15 +140,15 @@ class OnnxRuntime:
         return vectors
 
     def embed_mels(self, mels: Sequence[Vectors], windows: Windows) -> Vectors:
-        """ConfigError: the graph takes waveforms."""
+        """Raise ConfigError: the graph takes waveforms."""
         self.network.check_takes_mels()
         raise AssertionError("it raises")
 
     def embed_windows(self, wave: Wave, windows: Windows) -> Vectors:
         """The unit vectors (W, E) of the windows of one wave (T,).
 
-        A long wave goes through the graph in blocks. A window sees half an FFT beyond both of its
-        ends, so that a block has one window more on each side, whose vectors are left out:
+        A long wave is computed in blocks. A window depends on half an FFT beyond both of its ends,
+        so a block has one more window on each side, whose vectors are dropped:
 
             windows of the wave   0 1 2 3 4 5 6 7
             first block           0 1 2 3 x
@@ -177,7 +177,7 @@ class OnnxRuntime:
 
     def _embed(self, waves: Sequence[Wave]) -> Vectors:
         vectors = np.empty((len(waves), self.network.embedding_dim), dtype=np.float32)
-        # In a batch the last bit of a number may differ, and then its rounding to 8 bits.
+        # In a batch the last bit of a number may differ, and then its rounding to 8 bits, too.
         alone = self.precision == STATIC
         limit = 0 if alone else SECONDS_PER_BATCH * self.network.sample_rate
         for rows in rows_by_length([len(wave) for wave in waves], limit):

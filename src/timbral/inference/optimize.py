@@ -1,4 +1,4 @@
-"""A network made ready for inference: the same vectors, sooner."""
+"""Optimize networks for inference: the same vectors in less time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["InferenceNetwork", "check_8_bits", "optimize", "optimize_in_8_bits"]
 
 
 class InferenceNetwork(Protocol):
-    """What computes embeddings from features; every `SpeakerEncoder` does."""
+    """Computes embeddings from features, as every `SpeakerEncoder` does."""
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         """Features (B, F, M), frame lengths (B,) -> embeddings (B, E)."""
@@ -34,23 +34,22 @@ FOLDED: dict[type[SpeakerEncoder], Callable[[Any, torch.dtype], InferenceNetwork
     CampplusEncoder: FoldedCampplus,
     WideCampplusEncoder: FoldedWideCampplus,
 }
-"""how a network of exactly this class is folded; one of another class computes as it is"""
+"""how networks of exactly these classes are folded; others compute unchanged"""
 IN_8_BITS: dict[type[SpeakerEncoder], Callable[[Any], InferenceNetwork]] = {
     CampplusEncoder: ByteCampplus,
 }
 
 
 def optimize(network: SpeakerEncoder, dtype: torch.dtype = torch.float32) -> InferenceNetwork:
-    """The network for inference in `dtype` (float32 or bfloat16): its vectors, sooner.
+    """The network for inference in `dtype` (float32 or bfloat16): the same vectors in less time.
 
-    On a CPU batch norms are folded into the products beside them (CAM++), and the matrices of the
-    others are packed as oneDNN wants them. In float32 unit vectors differ by 1e-6 at most. The
-    weights are those of `network` at every call: when these change, they are folded again, and
-    while it is in training mode it computes itself. Writing through `weight.data` behind torch's
-    back cannot be seen: call `optimize` again after it.
+    On a CPU, batch norms are folded into adjacent products (CAM++), and matrices of other networks
+    are packed for oneDNN. In float32 unit vectors differ by at most 1e-6. Changed weights of
+    `network` are detected at every call and folded again; in training mode `network` itself
+    computes. Writes through `weight.data` cannot be detected: call `optimize` again after them.
 
-    The network itself is returned where there is nothing to gain: on a GPU, for weights that are
-    not float32, and where this torch lacks the operators, which are not public.
+    The network itself is returned if there is nothing to gain: on a GPU, for weights that are not
+    float32, and if this torch lacks the required operators, which are not public.
     """
     if _can_fold(network):
         return _UpToDate(network, lambda: FOLDED[type(network)](network, dtype))
@@ -59,7 +58,7 @@ def optimize(network: SpeakerEncoder, dtype: torch.dtype = torch.float32) -> Inf
 
 
 def check_8_bits(encoder: type[SpeakerEncoder]) -> None:
-    """ConfigError where this machine does not compute encoders of exactly this class in 8 bits."""
+    """Raise ConfigError if this machine cannot compute encoders of exactly this class in 8 bits."""
     if encoder not in IN_8_BITS:
         raise ConfigError(
             f"precision int8 is offered for {', '.join(each.name for each in IN_8_BITS)}, not for "
@@ -74,12 +73,12 @@ def check_8_bits(encoder: type[SpeakerEncoder]) -> None:
 
 
 def optimize_in_8_bits(network: SpeakerEncoder) -> InferenceNetwork:
-    """The network with products and convolutions of frames in 8 bits: other vectors, much sooner.
+    """The network with products and convolutions over frames in 8 bits: other vectors, much faster.
 
-    It runs some of the shipped voices through the network, to see how large its numbers become,
-    which takes seconds the first time that it is asked for such weights. Raises ConfigError where
-    there is no such form: for encoders that are not in `IN_8_BITS`, processors without VNNI, and
-    where `optimize` returns the network itself.
+    It runs some of the shipped voices through the network to measure the ranges of its numbers,
+    which takes seconds the first time for given weights. Raises ConfigError if 8 bits are not
+    supported: for encoders not in `IN_8_BITS`, processors without VNNI, and where `optimize`
+    returns the network itself.
     """
     check_8_bits(type(network))
     if network.training or not _can_fold(network):
@@ -108,7 +107,7 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 class _UpToDate:
-    """A folded network whose weights are those of its original at every call."""
+    """A folded network that follows changes of its original's weights at every call."""
 
     def __init__(self, network: SpeakerEncoder, folded: Callable[[], InferenceNetwork]) -> None:
         self._network, self._make = network, folded

@@ -21,18 +21,18 @@ from timbral.io.types import Vectors
 __all__ = ["PyannoteEmbedding"]
 
 LEAST_WEIGHT = 0.5
-"""of a mask, from which on a sample counts"""
+"""value of a mask from which on a sample is used"""
 
 
 class PyannoteEmbedding:
     """Waveforms (B, 1, T) with masks (B, N) to vectors (B, E), for diarization.
 
-    A vector is computed from exactly the samples that its mask keeps, as a separate recording:
-    masked samples and the rest of the batch do not matter.
+    A vector is computed from exactly the samples that its mask keeps, as from a separate recording;
+    masked samples and the rest of the batch have no effect.
     """
 
     metric = "cosine"
-    """by which vectors are compared"""
+    """measure for comparing vectors"""
 
     def __init__(self, encoder: Embedder | str | Path, device: str | torch.device = "cpu") -> None:
         """Wrap an Embedder, or load one as `timbral.load_encoder` does, on `device`."""
@@ -86,7 +86,7 @@ class PyannoteEmbedding:
         return vectors
 
     def _usable(self, samples: Tensor, kept: Tensor) -> tuple[list[int], list[Wave]]:
-        """The rows that are long and loud enough, and what the encoder sees of them."""
+        """The rows that are long and loud enough, and their samples for the encoder."""
         rows, waves = [], []
         for row, (wave, inside) in enumerate(zip(samples, kept, strict=True)):
             left = wave[inside].float().numpy()
@@ -101,7 +101,7 @@ class PyannoteEmbedding:
 
 
 def _kept(waveforms: Tensor, masks: Tensor | None) -> Tensor:
-    """Which samples (B, T) count."""
+    """A mask (B, T) of the samples to use."""
     batch, _, samples = waveforms.shape
     if masks is None:
         return torch.ones(batch, samples, dtype=torch.bool)

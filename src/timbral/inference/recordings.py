@@ -1,4 +1,4 @@
-"""What can be given as a recording, and what samples it holds."""
+"""The accepted forms of recordings, and reading their samples."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ __all__ = [
 
 
 class BinaryFile(Protocol):
-    """What is open for reading bytes: a file, `io.BytesIO`, an upload."""
+    """An object open for reading bytes: a file, `io.BytesIO`, an upload."""
 
     def read(self) -> bytes: ...
 
 
 Samples: TypeAlias = "NDArray[Any] | Tensor"
-"""one channel, (T,) or (1, T) or (T, 1): floats in [-1, 1], or signed integers as PCM has them"""
+"""one channel, (T,), (1, T) or (T, 1): floats in [-1, 1], or signed integers as in PCM"""
 Recording: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Samples"
     " | tuple[Samples, float] | tuple[float, Samples] | Mapping[str, Any]"
 )
-"""One recording: a path or URL, the content of an audio file or a file that is open, samples, a
-pair of samples and their rate in either order, or a mapping as Hugging Face datasets have it:
-``{"array": samples, "sampling_rate": rate}``, or ``{"bytes": …, "path": …}`` when not decoded."""
+"""One recording: a path or URL, the content of an audio file or an open file, samples, a pair of
+samples and their rate in either order, or a mapping as in Hugging Face datasets: ``{"array":
+samples, "sampling_rate": rate}``, or ``{"bytes": …, "path": …}`` when not decoded."""
 
 TAKEN = (
     "a recording is a path or URL (str, Path), the bytes of an audio file or a file open for "
@@ -56,19 +56,19 @@ TAKEN = (
 
 
 def several_recordings(audio: object) -> Sequence[object] | None:
-    """The recordings of a list or tuple; None for what is one recording."""
+    """The recordings of a list or tuple; None for a single recording."""
     if isinstance(audio, list) or (isinstance(audio, tuple) and _with_rate(audio) is None):
         return audio
     return None
 
 
 def name_of(audio: object, argument: str) -> str:
-    """What an error calls a recording: its path, else the argument that it came as."""
+    """The name of a recording in errors: its path, else its argument."""
     return os.fspath(audio) if isinstance(audio, str | os.PathLike) else argument
 
 
 def no_finite_vector(name: str) -> AudioError:
-    """Why a recording whose vector contains NaN or infinite numbers cannot be used."""
+    """The reason to refuse a recording with NaN or infinite numbers in its vector."""
     reason = (
         "its vector is not finite: its samples are far outside [-1, 1], or the encoder's weights "
         "are damaged"
@@ -90,12 +90,11 @@ def read_recording(
     default_rate: int,
     limit: LengthLimit = NO_LIMIT,
 ) -> tuple[Wave, int]:
-    """One recording to its samples, mono float32 (T,), and their rate in Hz.
+    """Read a recording: samples, mono float32 (T,), and their rate in Hz.
 
-    Samples without a rate of their own have `sample_rate`, or else `default_rate`; files say their
-    own. The content of a file beyond `limit` is refused before it is decoded. Raises AudioError
-    when the recording cannot be used, InputError for what is none, and ConfigError for an
-    impossible rate.
+    Samples without a rate have `sample_rate`, else `default_rate`; files have their own. The
+    content of a file beyond `limit` is refused before decoding. Raises AudioError if the recording
+    cannot be used, InputError for any other object, and ConfigError for an impossible rate.
     """
     if isinstance(audio, str | os.PathLike):
         return decode(os.fspath(audio))
@@ -118,7 +117,7 @@ def read_recording(
 
 
 def whole_rate(rate: object, name: str) -> int:
-    """A sample rate in Hz as a whole number; ConfigError when it is not one that audio has."""
+    """A sample rate in Hz as a whole number; ConfigError for an impossible one."""
     low, high = PLAUSIBLE_RATES
     if isinstance(rate, int | float | np.number) and not isinstance(rate, bool):
         value = float(rate)
@@ -130,7 +129,7 @@ def whole_rate(rate: object, name: str) -> int:
 
 
 def _with_rate(audio: tuple[Any, ...]) -> tuple[Any, Any] | None:
-    """(samples, rate) of a tuple that holds these two, in either order; else None."""
+    """(samples, rate) from a tuple of these two in either order; else None."""
     if len(audio) != 2:
         return None
     first, second = audio
@@ -166,7 +165,7 @@ def _one_channel(samples: NDArray[Any] | Tensor, name: str) -> Wave:
 def one_channel(samples: object, name: str) -> NDArray[Any]:
     """Samples (T,), or one channel of shape (1, T) or (T, 1), as an array (T,).
 
-    Raises InputError for other shapes, and for what are no samples.
+    Raises InputError for other shapes, and for objects that are not samples.
     """
     if not _are_samples(samples):
         raise InputError(

@@ -1,4 +1,4 @@
-"""What computes vectors: the interface of an encoder's runtimes."""
+"""The interface of an encoder's runtimes, which compute vectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["NetworkFacts", "Runtime", "torch_network"]
 
 
 class NetworkFacts(Protocol):
-    """What must be known of a network to use it; `SpeakerEncoder` says what each is."""
+    """Properties of a network that are needed to use it; see `SpeakerEncoder`."""
 
     @property
     def name(self) -> str: ...
@@ -45,7 +45,7 @@ class NetworkFacts(Protocol):
 
 
 class Runtime(Protocol):
-    """Preprocessed waves to unit vectors; `TorchRuntime` says what each method does."""
+    """From preprocessed waves to unit vectors; see `TorchRuntime` for the methods."""
 
     @property
     def network(self) -> NetworkFacts: ...
@@ -69,7 +69,7 @@ class Runtime(Protocol):
 
 
 def torch_network(runtime: Runtime) -> SpeakerEncoder:
-    """The network of a runtime of torch; ConfigError for an exported model, which has none."""
+    """The network of torch's runtime; ConfigError for an exported model, which has none."""
     if "torch" in sys.modules:
         from timbral.encoders.base import SpeakerEncoder
 

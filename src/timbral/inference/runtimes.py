@@ -1,4 +1,4 @@
-"""Which runtime computes an encoder's vectors."""
+"""Choose the runtime for an encoder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["runtime_of"]
 def runtime_of(
     network: SpeakerEncoder | Runtime, device: str | torch.device, precision: str, compile: bool
 ) -> Runtime:
-    """torch's runtime of a network; a runtime as it is, whose file decided how it computes."""
+    """torch's runtime of a network; a runtime of an exported model is returned unchanged."""
     if hasattr(network, "embed_waves"):
         return cast(Runtime, network)
     from timbral.inference.torch_runtime import TorchRuntime

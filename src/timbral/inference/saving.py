@@ -1,4 +1,4 @@
-"""An Embedder as a checkpoint folder, with its model card."""
+"""Save an Embedder as a checkpoint folder with its model card."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def save_with_card(
     *,
     on_hub: bool = False,
 ) -> None:
-    """Write what `SharedEncoder.save` and `push_to_hub` describe; their arguments and errors."""
+    """Save as `SharedEncoder.save` and `push_to_hub` describe; arguments and errors as there."""
     known = encoder.license if license is None else license
     found = read_evaluations(map(Path, evaluations), encoder.weights_sha256)
     path = folder / CARD_FILE
@@ -71,10 +71,10 @@ def save_with_card(
 
 
 def _save(folder: Path, encoder: SharedEncoder, license: str) -> Checkpoint:
-    """Write a checkpoint folder without optimizer; DataError when it holds anything else.
+    """Write a checkpoint folder without optimizer; DataError if it contains anything else.
 
-    The calibration names the weights in the folder, whose file may have another hash than the one
-    that these weights were read from.
+    The calibration gets the hash of the weights in the folder, which may differ from that of the
+    file that these weights were read from.
     """
     claim_folder(folder, CHECKPOINT)
     network = encoder.network
@@ -99,7 +99,7 @@ def _save(folder: Path, encoder: SharedEncoder, license: str) -> Checkpoint:
 
 
 def _check_same_encoder(exported: Path, weights_sha256: str) -> None:
-    """CheckpointError for an exported model of other weights, as those of the run itself are."""
+    """Raise CheckpointError for an exported model of other weights."""
     if not is_exported(exported):
         raise CheckpointError(f"{exported}: is not a file that ends in .onnx")
     found = OnnxRuntime(exported).model.weights_sha256

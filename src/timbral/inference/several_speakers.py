@@ -1,4 +1,4 @@
-"""Does a recording hold several speakers? Two clusters of its windows tell."""
+"""Detect several speakers in a recording, by two clusters of its windows."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ __all__ = ["cluster_distances", "several_speakers", "several_speakers_of"]
 
 WINDOW_SECONDS = 1.5
 MOST_WINDOWS = 400
-"""10 minutes of speech, spread over the recording: more tells no more"""
+"""10 minutes of speech, spread over the recording; more windows give no better result"""
 LEAST_WINDOWS = 2
-"""of each speaker: one alone may be a cough or a laugh"""
+"""windows of each speaker; a single one may be a cough or a laugh"""
 CENTER_DISTANCE = 0.5
-"""cosine distance of the clusters' means (campplus-zh-en): those of one speaker 0.48 at most in 120
-recordings, of two speakers 0.7 and more in three of four; docs/check.md has the rates"""
+"""cosine distance of the clusters' means (campplus-zh-en): of one speaker at most 0.48 in 120
+recordings, of two speakers 0.7 or more in three of four; docs/check.md has the rates"""
 DISTANCE_RATIO = 1.3
-"""how much farther windows of different clusters lie apart than those of one"""
+"""ratio of the mean distance of windows in different clusters to that within clusters"""
 
 
 def several_speakers(embedder: Embedder, path: str) -> Risk | None:
     """The risk several-speakers of a recording, or None.
 
-    Raises AudioError when it cannot be embedded.
+    Raises AudioError if it cannot be embedded.
     """
     return several_speakers_of(embedder, embedder.load_audio(path))
 
 
 def several_speakers_of(embedder: Embedder, wave: Wave) -> Risk | None:
-    """As `several_speakers`, of a wave (T,) that `embedder.load_audio` gave."""
+    """As `several_speakers`, for a wave (T,) from `embedder.load_audio`."""
     vectors = _speech_vectors(embedder, wave)
     if len(vectors) < 2 * LEAST_WINDOWS:
         return None
@@ -51,8 +51,10 @@ def several_speakers_of(embedder: Embedder, wave: Wave) -> Risk | None:
 
 
 def cluster_distances(vectors: Vectors) -> tuple[float, float, int]:
-    """Of the two clusters of unit vectors (W, E): the cosine distance of their means, the mean
-    distance across over that within them, and how many vectors the smaller one has.
+    """Distances of the two clusters of unit vectors (W, E), and the size of the smaller one.
+
+    They are the cosine distance of the clusters' means, and the ratio of the mean distance across
+    to that within the clusters.
     """
     labels = spherical_k_means(vectors, 2)
     first, second = vectors[labels == 0], vectors[labels == 1]
@@ -66,14 +68,14 @@ def cluster_distances(vectors: Vectors) -> tuple[float, float, int]:
 
 
 def _distance_within(vectors: Vectors) -> float:
-    """The mean cosine distance of two different ones of unit vectors (W, E)."""
+    """The mean cosine distance of pairs of different unit vectors (W, E)."""
     count = len(vectors)
     all_pairs = float(np.square(vectors.sum(axis=0)).sum())
     return 1 - (all_pairs - count) / (count * (count - 1))
 
 
 def _speech_vectors(embedder: Embedder, wave: Wave) -> Vectors:
-    """Unit vectors (W, E) of windows side by side that are mostly speech."""
+    """Unit vectors (W, E) of adjacent windows that are mostly speech."""
     size = round(WINDOW_SECONDS * embedder.sample_rate)
     starts = np.arange(len(wave) // size) * size
     ranges = np.stack([starts, starts + size], axis=1)

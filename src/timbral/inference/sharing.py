@@ -29,9 +29,9 @@ class SharedEncoder:
     uninitialized_prefixes: tuple[str, ...]
     calibration: Calibration | None
     validation_eer: float | None = None
-    """lowest on the speakers that its run held out; None where that is not known"""
+    """lowest EER on the held-out speakers of its run; None if unknown"""
     training_data: Mapping[str, Any] = {}
-    """what its run trained on: speakers, utterances, hours, corpora; empty where not known"""
+    """training data of its run: speakers, utterances, hours, corpora; empty if unknown"""
 
     @property
     def network(self) -> SpeakerEncoder:

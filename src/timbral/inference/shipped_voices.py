@@ -1,4 +1,4 @@
-"""The synthetic voices that come with timbral, where no corpus is at hand."""
+"""The synthetic voices that come with timbral."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from pathlib import Path
 __all__ = ["VOICES"]
 
 VOICES = Path(str(files("timbral"))) / "demo" / "voices"
-"""a folder for each voice, of recordings"""
+"""one folder of recordings per voice"""

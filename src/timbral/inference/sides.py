@@ -1,4 +1,4 @@
-"""One side of a comparison: a recording or several of one speaker, and what speaks against them."""
+"""One side of a comparison: one or several recordings of a speaker, and their risks."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ __all__ = ["Side", "compare_sides", "load_sides"]
 
 @dataclass(frozen=True)
 class Side:
-    """A voice, the conditions of its recordings, and these recordings' measures."""
+    """A voice, the conditions of its recordings, and their measures."""
 
     voice: Vectors
     """(E,), of unit length"""
     conditions: Conditions
     measured: tuple[tuple[str, Quality], ...]
-    """names and measures"""
+    """names and measures of its recordings"""
 
     @property
     def holds_speech(self) -> bool:
-        """Whether any of its recordings does."""
+        """Whether any of its recordings contains speech."""
         return any(is_speech(quality) for _, quality in self.measured)
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """The recordings of one side, not embedded yet."""
+    """The recordings of one side before embedding."""
 
     names: tuple[str, ...]
     waves: tuple[Wave, ...]
     qualities: tuple[Quality, ...]
 
     def with_vectors(self, vectors: Vectors) -> Side:
-        """The side whose recordings have these vectors (N, E)."""
+        """The side, with these vectors (N, E) of its recordings."""
         check_finite(vectors, self.names)
         voice = vectors[0] if len(vectors) == 1 else unit_length(vectors.mean(axis=0))
         measured = tuple(zip(self.names, self.qualities, strict=True))
@@ -60,10 +60,10 @@ def load_sides(
     given: Mapping[str, object],
     sample_rate: float | None,
 ) -> list[Side]:
-    """Read sides, each a recording or a list of several, and embed them all together.
+    """Read sides, each a recording or a list of several, and embed all of them together.
 
-    `given` are the sides by the names of their arguments; `encode` takes prepared waves to vectors
-    (N, E); several recordings of a side give the mean of theirs. Errors as of `Embedder.encode`.
+    `given` are the sides by argument; `encode` maps preprocessed waves to vectors (N, E); the
+    vectors of a side's recordings are averaged. Errors as for `Embedder.encode`.
     """
     loaded = [_load(loader, audio, name, sample_rate) for name, audio in given.items()]
     vectors = encode([wave for side in loaded for wave in side.waves])
@@ -87,10 +87,10 @@ def _load(
 
 
 def compare_sides(one: Side, other: Side, question: Question) -> Decision:
-    """What `Embedder.verify` answers of two sides; it also warns of their recordings' risks.
+    """The decision of `Embedder.verify` on two sides, with warnings of their recordings' risks.
 
-    A calibration says nothing of sounds that are no speech, so it does not decide on them; a
-    threshold that was given does.
+    A calibration does not apply to sounds without speech, so there is no decision on them, except
+    by a given threshold.
     """
     score = PairScore.of(one.voice, other.voice, question.calibration)
     decision = decide(score, question, one.conditions, other.conditions)
@@ -107,5 +107,5 @@ def _with_risks(decision: Decision, *sides: Side) -> Decision:
         is_narrow(quality.bandwidth_hz) for side in measured for _, quality in side
     )
     found = [risk for side in measured for risk in risk_warnings(side, narrow_allowed=narrow)]
-    once = dict.fromkeys(found)  # a recording against itself
+    once = dict.fromkeys(found)  # once, if a recording is compared with itself
     return replace(decision, warnings=(*decision.warnings, *once))

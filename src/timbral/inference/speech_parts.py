@@ -1,4 +1,4 @@
-"""A recording in the two parts that differ most, and their vectors."""
+"""Split a recording into the two parts that differ most, and compute their vectors."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from timbral.io.types import Floats, Ints, Vectors
 __all__ = ["CUT_VERSION", "RecordingParts", "parts_of"]
 
 CUT_VERSION = 2
-"""of how recordings are cut: parts that are kept from another one are not reused"""
+"""version of the method: stored parts of another one are not reused"""
 
 LEAST_FRACTION = 0.2
-"""of the windows, in each part"""
+"""smallest fraction of the windows in each part"""
 PART_SECONDS = (0.25, 30.0)
-"""the shortest part, and how much next to the moment is taken of a long one"""
+"""the shortest part, and the most that is used of a long one, next to the moment"""
 
 
 @dataclass(frozen=True)
 class RecordingParts:
-    """What lies before and behind a moment."""
+    """The parts of a recording before and after a moment."""
 
     vectors: Vectors
     """(2, E), unit length"""
     seconds: tuple[float, float]
-    """that they last"""
+    """their durations"""
     moment: float
     """seconds from the start of the wave"""
 
 
 def parts_of(embedder: Embedder, waves: list[Wave]) -> list[RecordingParts | None]:
-    """The parts of recordings, waves (T,) that `embedder.load_audio` gave, in few batches.
+    """The parts of recordings, given as waves (T,) from `embedder.load_audio`, in few batches.
 
-    The moment is where the mean vectors of the windows before and behind it have the lowest
-    cosine; a window in the middle of which it lies is in neither. None for a recording with fewer
-    than two windows that are mostly speech.
+    The moment is where the mean vectors of the windows before and after it have the lowest cosine;
+    a window whose middle it is belongs to neither. None for a recording with fewer than two windows
+    that are mostly speech.
     """
     rate, min_samples = embedder.sample_rate, embedder.runtime.network.min_samples
     shortest, longest = (round(seconds * rate) for seconds in PART_SECONDS)
@@ -63,7 +63,7 @@ def parts_of(embedder: Embedder, waves: list[Wave]) -> list[RecordingParts | Non
 
 
 def _encode(embedder: Embedder, waves: list[Wave], ranges: list[Ints]) -> list[Vectors]:
-    """The vectors (W, E) of ranges (W, 2) of samples of each wave."""
+    """Vectors (W, E) of ranges (W, 2) of samples of each wave."""
     cut = [
         wave[start:end]
         for wave, each in zip(waves, ranges, strict=True)
@@ -75,7 +75,7 @@ def _encode(embedder: Embedder, waves: list[Wave], ranges: list[Ints]) -> list[V
 
 
 def _cut(ranges: Ints, vectors: Vectors, extent: tuple[int, int], lengths: tuple[int, int]) -> Ints:
-    """First and end samples (2, 2) of both parts; (0, 2) where there are none.
+    """Start and end samples (2, 2) of both parts; (0, 2) if there are none.
 
     Windows (W, 2) of samples with their vectors (W, E), where speech begins and ends, and how long
     a part is at least and at most. The moment lies between two windows, or in the middle of one,

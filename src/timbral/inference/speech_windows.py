@@ -16,17 +16,17 @@ from timbral.io.types import Floats, Ints
 __all__ = ["SPEECH_FRACTION", "speech_extent", "speech_fractions", "speech_windows"]
 
 SPEECH_FRACTION = 0.5
-"""of a window, at least; vectors of pauses lie anywhere"""
+"""smallest fraction of speech in a window, as vectors of pauses are arbitrary"""
 WINDOW_SECONDS = (0.6, 1.5)
 """the shortest and the longest window"""
 WINDOWS_EACH = 3
-"""side by side, of a recording too short for three of the longest"""
+"""adjacent windows of a recording that is too short for three of the longest"""
 MOST_WINDOWS = 400
-"""of a long recording, spread over it"""
+"""most windows of a long recording, spread over it"""
 
 
 def speech_fractions(wave: Wave, sample_rate: int, ranges: Ints) -> Floats:
-    """Which fraction (W,) of each range (W, 2) of samples of a wave (T,) is speech."""
+    """Fraction (W,) of speech in each range (W, 2) of samples of a wave (T,)."""
     marks = _marks(wave, sample_rate)
     counts = np.concatenate([[0], np.cumsum(marks)])
     length = frame_length(sample_rate)
@@ -36,7 +36,7 @@ def speech_fractions(wave: Wave, sample_rate: int, ranges: Ints) -> Floats:
 
 
 def speech_extent(wave: Wave, sample_rate: int) -> tuple[int, int]:
-    """The first sample of a wave (T,) that is speech, and the end of the last; (0, 0) for none."""
+    """Start and end sample of the speech in a wave (T,); (0, 0) without speech."""
     spoken = np.flatnonzero(_marks(wave, sample_rate)) * frame_length(sample_rate)
     if not len(spoken):
         return 0, 0
@@ -51,7 +51,7 @@ def _marks(wave: Wave, sample_rate: int) -> NDArray[np.bool_]:
 def speech_windows(wave: Wave, sample_rate: int, min_samples: int) -> Ints:
     """First and end samples (W, 2) of half overlapping windows that are mostly speech.
 
-    They are 1.5 s long, in a recording shorter than 4.5 s a third of it, 0.6 s at least; a
+    They are 1.5 s long; in a recording shorter than 4.5 s a third of it, but at least 0.6 s. A
     recording shorter than one window has none.
     """
     shortest, longest = (round(seconds * sample_rate) for seconds in WINDOW_SECONDS)

@@ -27,14 +27,15 @@ __all__ = ["Enrolled", "StoppingBounds", "StreamState", "StreamingVerifier"]
 FIRST_LOOK = 1.0
 """seconds of net speech before anything is decided"""
 LOOK_FACTOR = 1.25
-"""more net speech until the next look: all looks together cost a few times the last one"""
+"""factor of net speech until the next look, so that all looks together cost a few times the last
+one"""
 
 Verdict: TypeAlias = Literal["same", "different", "undecided"]
 Measure: TypeAlias = Callable[[Vectors, str, float], tuple[Vectors, Conditions] | None]
-"""samples, what errors call them and their rate in Hz to a vector (E,) and conditions; None where
-they hold no speech"""
+"""from samples, their name in errors and rate in Hz to a vector (E,) and conditions; None without
+speech"""
 NOTHING_YET = ("empty", "silent", "too-short", "trimmed-away")
-"""kinds of errors that more samples may mend"""
+"""kinds of errors that may vanish with more samples"""
 NO_SPEECH = "no speech was found so far; noise, music and tones identify nobody"
 
 
@@ -100,10 +101,10 @@ class StreamState:
     speech_seconds: float = 0.0
     """net speech at the last look"""
     seconds: float = 0.0
-    """of all samples so far"""
+    """seconds of all samples so far"""
     warnings: tuple[str, ...] = ()
-    """what of both sides lay outside the calibration's ranges at the last look: its promises are of
-    recordings within"""
+    """conditions of both sides outside of the calibration's ranges at the last look, where its
+    rates are not guaranteed"""
 
 
 class StreamingVerifier:
@@ -155,7 +156,7 @@ class StreamingVerifier:
         return self.state
 
     def _look(self) -> None:
-        """Encode all that came, and decide if it is enough."""
+        """Encode all samples so far, and decide if the evidence is sufficient."""
         self._seconds_at_look = self.state.seconds
         try:
             measured = self._measure(np.concatenate(self._chunks), "samples", self.sample_rate)

@@ -1,4 +1,4 @@
-"""Preprocessed waves through an encoder network, in batches: the runtime of torch."""
+"""The runtime of encoder networks, with torch."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = ["SECONDS_PER_BATCH", "TorchRuntime"]
 
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 16, "cuda": 2048}
-"""padded seconds in one batch of whole utterances; a CPU's cache holds no more"""
+"""padded seconds per batch of whole utterances; on a CPU limited by the cache"""
 PADDED_SECONDS = 0.5
-"""Batches last a multiple of this: oneDNN keeps compiled kernels for each shape it meets, and with
-few shapes CAM++ takes two thirds of the memory, and a tenth less time in bf16."""
+"""lengths of batches are multiples of this, because oneDNN caches compiled kernels by shape: with
+few shapes CAM++ takes two thirds of the memory, and a tenth less time in bf16"""
 
 
 class TorchRuntime:
-    """A network on a device, in a precision: preprocessed waves (T,) to unit vectors (N, E)."""
+    """A network on a device in a precision: from preprocessed waves (T,) to unit vectors (N, E)."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class TorchRuntime:
         self._prepare()
 
     def _prepare(self) -> None:
-        """Compile, or optimize: neither can be pickled, and both are of one device."""
+        """Compile or optimize the network; the result cannot be pickled, and is for one device."""
         self._embed_features: Callable[[Tensor, Tensor], Tensor]
         if self.precision == "int8":
             if self.compile:
@@ -71,7 +71,7 @@ class TorchRuntime:
 
     @property
     def seconds_per_batch(self) -> int:
-        """Padded seconds in one batch."""
+        """Padded seconds per batch."""
         return SECONDS_PER_BATCH.get(self.device.type, 16)
 
     def to(self, device: str | torch.device) -> None:
@@ -84,10 +84,11 @@ class TorchRuntime:
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
         """Waves (T,) at the network's rate, `min_samples` or longer, to vectors (N, E).
 
-        Each vector is what its wave alone gives (to 1e-5; in bf16 to 4e-3, for oneDNN rounds sums
-        in another order for other shapes of a batch; in tf32 to 1e-3; in int8 exactly). With
-        `windows` it is the mean of their unit vectors. Without, utterances are taken whole; those
-        longer than `longest_seconds` are cut into equal segments, whose unit vectors are averaged.
+        Each vector equals that of its wave alone (to 1e-5; in bf16 to 4e-3, because oneDNN rounds
+        sums in another order for other shapes of a batch; in tf32 to 1e-3; in int8 exactly). With
+        `windows` it is the mean of their unit vectors. Without, utterances are embedded whole;
+        those longer than `longest_seconds` are split into equal segments, whose unit vectors are
+        averaged.
         """
         if not len(waves):
             return np.empty((0, self.network.embedding_dim), dtype=np.float32)
@@ -112,8 +113,11 @@ class TorchRuntime:
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
     def _features(self, waves: Sequence[Wave]) -> tuple[Tensor, Tensor]:
-        """Features (B, F, M) and their frames (B,). Those of waves alone in 8 bits, where a last
-        bit, which depends on the batch, can change digits of a vector that are seen."""
+        """Features (B, F, M) and their numbers of frames (B,).
+
+        In 8 bits they are computed for each wave alone, because a last bit, which depends on the
+        batch, can visibly change a vector.
+        """
         if self.precision != "int8":
             return self.network.features(*self._pad(waves))
         alone = [self.network.features(*self._pad([wave])) for wave in waves]
@@ -141,7 +145,7 @@ class TorchRuntime:
         return owner_means(unit_length(vectors), owners, len(waves))
 
     def _pad(self, waves: Sequence[Wave]) -> tuple[Tensor, Tensor]:
-        """Waves with zeros behind them (B, T), and their lengths (B,)."""
+        """Waves padded with zeros (B, T), and their lengths (B,)."""
         lengths = torch.tensor([len(wave) for wave in waves])
         step = int(PADDED_SECONDS * self.network.sample_rate)
         padded = torch.zeros(len(waves), -(-int(lengths.max()) // step) * step)
@@ -152,7 +156,7 @@ class TorchRuntime:
     def _embed_windowed(
         self, utterances: Iterable[Iterator[Tensor]], windows: Windows, count: int
     ) -> Vectors:
-        """Windows of many utterances through the network together; then the mean of each's."""
+        """Mean vectors of many utterances' windows, which are computed together."""
         owners: list[int] = []
 
         def all_windows() -> Iterator[Tensor]:
@@ -165,7 +169,7 @@ class TorchRuntime:
         return owner_means(vectors, owners, count)
 
     def _embed_frames(self, windows: Iterator[Tensor], frames: int) -> Vectors:
-        """Windows of features, (F, M) each, to unit vectors (W, E)."""
+        """From windows of features, (F, M) each, to unit vectors (W, E)."""
         size = WINDOWS_PER_BATCH.get(self.device.type, 64)
         batches = [np.empty((0, self.network.embedding_dim), dtype=np.float32)]
         with self._in_precision():
@@ -176,8 +180,10 @@ class TorchRuntime:
         return np.concatenate(batches)
 
     def _wave_windows(self, wave: Wave, windows: Windows) -> Iterator[Tensor]:
-        """Features (F, M) of each window of a wave: one mel of the zero-padded wave (or one
-        with zeros behind it, where the network asks for that), sliced."""
+        """Features (F, M) of each window of a wave, as slices of one mel.
+
+        The mel is of the zero-padded wave, or padded with zeros itself if the network needs that.
+        """
         hop = self.network.hop_samples
         starts = windows.starts(len(wave), hop)
         samples = max(len(wave), (starts[-1] + windows.frames) * hop)
@@ -189,8 +195,8 @@ class TorchRuntime:
             yield features[0, start : start + windows.frames]
 
     def _mel_windows(self, mel: Vectors, windows: Windows) -> Iterator[Tensor]:
-        """Features (F, M) of each window of a mel, zeros behind its end."""
-        samples = len(mel) * self.network.hop_samples - 1  # the most that gives so many frames
+        """Features (F, M) of each window of a mel, padded with zeros."""
+        samples = len(mel) * self.network.hop_samples - 1  # the most samples with this many frames
         starts = windows.starts(samples, self.network.hop_samples)
         padded = torch.zeros(max(len(mel), starts[-1] + windows.frames), mel.shape[1])
         padded[: len(mel)] = torch.from_numpy(mel)

@@ -1,4 +1,4 @@
-"""Waves of many lengths in batches, and the means of what came out."""
+"""Batches of waves of many lengths, and means of their vectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["equal_segments", "owner_means", "rows_by_length"]
 
 
 def equal_segments(waves: Sequence[Wave], longest: int) -> tuple[list[Wave], list[int]]:
-    """Waves cut into equal segments of `longest` samples or less, and whose each of them is."""
+    """Waves split into equal segments of at most `longest` samples, and each segment's wave."""
     owners: list[int] = []
     segments: list[Wave] = []
     for row, wave in enumerate(waves):
@@ -25,7 +25,7 @@ def equal_segments(waves: Sequence[Wave], longest: int) -> tuple[list[Wave], lis
 
 
 def rows_by_length(lengths: Sequence[int], limit: float) -> Iterator[list[int]]:
-    """Rows in order of length, in batches of so many padded samples, or of one longer row."""
+    """Rows in order of length, in batches of at most `limit` padded samples, or one longer row."""
     rows: list[int] = []
     for row in np.argsort(lengths, kind="stable").tolist():
         if rows and lengths[row] * (len(rows) + 1) > limit:
@@ -36,7 +36,7 @@ def rows_by_length(lengths: Sequence[int], limit: float) -> Iterator[list[int]]:
 
 
 def owner_means(vectors: Vectors, owners: Sequence[int], count: int) -> Vectors:
-    """The mean of the unit vectors (W, E) of each of `count` owners, made unit length (N, E)."""
+    """The mean of each owner's unit vectors (W, E), at unit length (N, E); N = `count`."""
     sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
     np.add.at(sums, owners, vectors)
     return unit_length(sums)

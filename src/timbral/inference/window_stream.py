@@ -31,36 +31,36 @@ if TYPE_CHECKING:
 __all__ = ["NativeWindows", "SlidingWindows", "StreamedEncoder", "StreamedWindows", "WindowStream"]
 
 SEEN_HOPS = 4
-"""that a front-end's frame sees on either side of its center, at most: its window is no longer
-than 8 hops"""
+"""most hops that a front-end's frame covers on either side of its center: its window has at most 8
+hops"""
 
 
 class StreamedWindows(ABC):
-    """Which windows there are when so many samples have come, and the vectors of the next ones."""
+    """The windows that are complete after a number of samples, and their vectors."""
 
     @abstractmethod
     def count(self, samples: int) -> int:
-        """Windows that no further samples can change."""
+        """Number of windows that further samples cannot change."""
 
     @abstractmethod
     def ranges(self, first: int, last: int) -> Ints:
-        """First and end samples (W, 2) of windows [first, last), which are complete."""
+        """Start and end samples (W, 2) of the complete windows [first, last)."""
 
     @abstractmethod
     def last_ranges(self, first: int, samples: int) -> Ints:
-        """Those from `first` on, of a recording that ends now."""
+        """Start and end samples of windows from `first` on, for a recording that ends now."""
 
     @abstractmethod
     def needed_from(self, first: int, samples: int) -> int:
-        """The first sample that windows from `first` on may need."""
+        """The first sample that windows from `first` on may depend on."""
 
     @abstractmethod
     def embed(self, held: Wave, start: int, first: int, ranges: Ints) -> Vectors:
-        """Vectors (W, E) of windows from `first` on; `held` begins at the sample `start`."""
+        """Vectors (W, E) of windows from `first` on; the samples `held` begin at `start`."""
 
 
 class SlidingWindows(StreamedWindows):
-    """Windows of `size` samples, each a recording of its own, one every `step` samples."""
+    """Windows of `size` samples, each encoded as a separate recording, one every `step` samples."""
 
     def __init__(self, embed: Callable[[Sequence[Wave]], Vectors], size: int, step: int) -> None:
         self._embed, self._size, self._step = embed, size, step
@@ -87,7 +87,7 @@ class SlidingWindows(StreamedWindows):
 
 
 class NativeWindows(StreamedWindows):
-    """An encoder's own windows, whose frames see a little beyond both of their ends."""
+    """An encoder's own windows, whose frames depend on samples a little beyond both ends."""
 
     def __init__(
         self, embed: Callable[[Wave, Windows], Vectors], windows: Windows, hop_samples: int
@@ -117,7 +117,7 @@ class NativeWindows(StreamedWindows):
 
 @dataclass(frozen=True)
 class StreamedEncoder:
-    """What a stream must know of its encoder."""
+    """The properties of an encoder that a stream needs."""
 
     name: str
     sample_rate: int
@@ -145,7 +145,7 @@ class WindowStream:
         self.sample_rate, self.closed = sample_rate, False
         self._prepared, self._windows, self._encoder = prepared, windows, encoder
         self._held: list[Wave] = []
-        """prepared samples, from `_start` on"""
+        """preprocessed samples, from `_start` on"""
         self._start = self._total = self._next = 0
 
     @property

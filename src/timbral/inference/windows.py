@@ -1,4 +1,4 @@
-"""Windows over a recording: which samples each one takes."""
+"""Positions of windows in a recording."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from timbral.io.types import Ints
 __all__ = ["native_ranges", "sliding_windows", "window_ranges", "window_sizes"]
 
 WINDOW_SECONDS = 1.5
-"""for encoders that have no windows of their own"""
+"""for encoders without windows of their own"""
 
 
 def native_ranges(windows: Windows, samples: int, hop_samples: int) -> Ints:
-    """First and end samples (W, 2) of an encoder's own windows, which count frames."""
+    """Start and end samples (W, 2) of an encoder's own windows, which are defined in frames."""
     starts = np.array(windows.starts(samples, hop_samples))
     ends = np.minimum((starts + windows.frames) * hop_samples, samples)
     return np.stack([starts * hop_samples, ends], axis=1)
@@ -29,9 +29,9 @@ def window_ranges(
     min_samples: int,
     encoder: str,
 ) -> Ints:
-    """First and end samples (W, 2) of windows of `seconds`, one every `step` seconds.
+    """Start and end samples (W, 2) of windows of `seconds`, one every `step` seconds.
 
-    As `window_sizes` has them.
+    Sizes and errors as for `window_sizes`.
     """
     size, hop = window_sizes(sample_rate, seconds, step, min_samples, encoder)
     return sliding_windows(samples, size, hop)
@@ -40,10 +40,10 @@ def window_ranges(
 def window_sizes(
     sample_rate: int, seconds: float | None, step: float | None, min_samples: int, encoder: str
 ) -> tuple[int, int]:
-    """Samples of a window of `seconds`, and from one to the next of those every `step` seconds.
+    """Samples of a window of `seconds`, and samples of a `step` in seconds.
 
-    None is 1.5 s, and half a window. Raises ConfigError for times that are not positive, and for
-    windows shorter than the `min_samples` of the encoder of this name.
+    None: 1.5 s, and half a window. Raises ConfigError for times that are not positive, and for
+    windows shorter than the `min_samples` of `encoder`.
     """
     length = WINDOW_SECONDS if seconds is None else seconds
     size = _count_samples("seconds", length, sample_rate)
@@ -60,10 +60,10 @@ def _count_samples(argument: str, seconds: float, sample_rate: int) -> int:
 
 
 def sliding_windows(samples: int, size: int, step: int) -> Ints:
-    """First and end samples (W, 2) of windows of `size` samples, one every `step`.
+    """Start and end samples (W, 2) of windows of `size` samples, one every `step`.
 
-    Together they take every sample: the last one ends with the recording, so that it may overlap
-    the one before by more. A recording shorter than `size` is one window.
+    Together they cover every sample: the last one ends with the recording, and may overlap the
+    previous one by more. A recording shorter than `size` is one window.
 
         samples  ────────────────────────────────
         windows  [──────────]
