@@ -1,4 +1,4 @@
-"""The names that other tools use for the columns of a table of utterances."""
+"""Names of other tools for the columns of a table of utterances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN = ("path", "speaker", "utterance", "session", "corpus", "start", "end")
 
 
 def find_columns(names: Sequence[str], where: object = "the table") -> dict[str, str]:
-    """The table's column for each of ours that it has, under our name or another.
+    """The table's columns by timbral's names, recognized by these or other tools' names.
 
     Capitals count only where a name occurs in several forms: then the form in small letters is the
     one, and without it DataError, naming `where`, is raised.
@@ -62,5 +62,5 @@ def column_called(name: str, names: Sequence[str], where: object) -> str | None:
 
 
 def in_words(found: Mapping[str, str]) -> str:
-    """Which columns stand for which, where the names differ."""
+    """A text of which columns are used for which, if the names differ."""
     return ", ".join(f"{name} is {column}" for name, column in found.items() if name != column)

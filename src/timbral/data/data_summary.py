@@ -1,4 +1,4 @@
-"""What training data is, in a few numbers, for whoever meets the weights later."""
+"""A short summary of training data, stored with the weights."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["summarize_data"]
 
 
 def summarize_data(table: pa.Table, samples: Ints, rows: Ints) -> dict[str, Any]:
-    """Speakers, utterances and hours of some rows of prepared data, all and by corpus, as JSON.
+    """Speakers, utterances and hours of rows of prepared data, in total and by corpus, as JSON.
 
     Args:
         table: with the columns `speaker` and `corpus` (N rows)
         samples: length of each row's audio at 16 kHz (N,)
-        rows: those that count
+        rows: the rows to summarize
     """
     taken = table.select(["speaker", "corpus"]).take(pa.array(rows))
     names = np.array(taken["corpus"].to_pylist(), dtype=object)

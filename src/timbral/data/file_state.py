@@ -1,4 +1,4 @@
-"""Whether the file of a recording has changed."""
+"""Detect changed files of recordings."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ __all__ = ["FileState", "file_size", "file_stamp", "written_ns"]
 NO_FILE = -2
 """bytes of a file whose state is not known"""
 REMEMBERED_FILES = 1024
-"""digests that are kept: the segments of a long recording come one after another"""
+"""digests in memory, as the segments of a long recording follow each other"""
 
 
 def file_stamp(path: str) -> tuple[int, int]:
-    """Bytes of the whole file of a recording, and when it was changed last, in ns since 1970.
+    """Size in bytes of a recording's file, and the time of its last change, in ns since 1970.
 
-    That is the time of its inode (ctime): unlike the time of writing nobody sets it, so another
-    file of the same size that keeps the old one's time of writing (`cp -p`) has another.
+    The time is that of the inode (ctime): unlike the modification time it cannot be set, so it
+    differs even for another file of the same size and modification time (`cp -p`).
 
-    -1 and 0 where it is missing or not on a disk, and of pipes and devices: these are not opened.
+    -1 and 0 for a missing file, one that is not on a disk, and for pipes and devices, which are not
+    opened.
     """
     status = _status(path)
     return (-1, 0) if status is None else (status.st_size, status.st_ctime_ns)
 
 
 def written_ns(path: str) -> int:
-    """When the file of a recording was written, in ns since 1970; 0 as for `file_stamp`."""
+    """Modification time of a recording's file in ns since 1970; 0 as for `file_stamp`."""
     status = _status(path)
     return 0 if status is None else status.st_mtime_ns
 
@@ -47,7 +48,7 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def file_size(path: str) -> int:
-    """Bytes of the whole file of a recording; -1 where it is missing or not on a disk."""
+    """Size in bytes of a recording's file; -1 if it is missing or not on a disk."""
     return file_stamp(path)[0]
 
 
@@ -61,7 +62,7 @@ class FileState:
 
     @property
     def stamp(self) -> tuple[int, int]:
-        """That of `file_stamp`."""
+        """The size and time as from `file_stamp`."""
         return self.size, self.changed_ns
 
     @classmethod
@@ -77,8 +78,10 @@ class FileState:
         return cls(size, changed_ns, _digest(Segment.of(path).file, size, changed_ns))
 
     def is_of(self, path: str) -> bool:
-        """Whether the file of a recording is in this state; its content decides when its time does
-        not: it may have been copied, moved or touched."""
+        """Whether a recording's file is in this state.
+
+        If only its time differs, its content decides, as it may have been copied, moved or touched.
+        """
         stamp = file_stamp(path)
         if stamp == self.stamp:
             return True
@@ -87,7 +90,7 @@ class FileState:
 
 @lru_cache(maxsize=REMEMBERED_FILES)
 def _digest(file: str, size: int, changed_ns: int) -> str:
-    """SHA-256 of a file that has that size and time; empty when it is not on a disk."""
+    """SHA-256 of a file with this size and time; empty if it is not on a disk."""
     try:
         return file_sha256(Path(file)) if size >= 0 else ""
     except OSError:

@@ -54,7 +54,7 @@ NESTED = "contains lists, objects or bytes"
 
 
 def as_further(table: pa.Table) -> tuple[pa.Table, dict[str, str]]:
-    """The columns of a table that are kept, in our types; and why others are left out, by name."""
+    """The columns of a table to keep, in timbral's types; and why others are left out, by name."""
     kept: dict[str, pa.ChunkedArray] = {}
     left_out = unfit_columns(table.schema)
     for place, name in enumerate(table.column_names):
@@ -71,7 +71,7 @@ def as_further(table: pa.Table) -> tuple[pa.Table, dict[str, str]]:
 
 
 def unfit_columns(schema: pa.Schema) -> dict[str, str]:
-    """Why columns of these names and types are not kept, by name; the values may tell of more."""
+    """Why columns of these names and types are not kept, by name, without checking their values."""
     reasons = {
         field.name: _unfit_name(field.name, schema.names) or unfit_type(field.type)
         for field in schema
@@ -80,7 +80,7 @@ def unfit_columns(schema: pa.Schema) -> dict[str, str]:
 
 
 def made_by_timbral(left_out: Mapping[str, str]) -> frozenset[str]:
-    """Which columns that are left out of a table timbral itself wrote, and makes again."""
+    """Which of the columns left out of a table are timbral's own, which it writes again."""
     if left_out.get("duration_seconds") != RESERVED:
         return frozenset()
     license = {"license"} if "weights_sha256" in left_out else set()  # that of the vectors
@@ -94,7 +94,7 @@ def table_of_rows(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
-    """Tables one behind another; null where one lacks a column, text where types differ."""
+    """Concatenated tables; null where one lacks a column, text where types differ."""
     pieces = list(tables)
     types: dict[str, pa.DataType] = {}
     for piece in pieces:
@@ -112,7 +112,7 @@ def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
 
 
 def joined(table: pa.Table, utterances: pa.Table, names: Sequence[str]) -> pa.Table:
-    """A table with the columns `names` of others' rows, those with the same `utterance`."""
+    """A table with the columns `names` of another table's rows with the same `utterance`."""
     if not names:
         return table
     known = utterances["utterance"].combine_chunks()
@@ -123,7 +123,7 @@ def joined(table: pa.Table, utterances: pa.Table, names: Sequence[str]) -> pa.Ta
 
 
 def _table(columns: Mapping[str, Any], num_rows: int) -> pa.Table:
-    """A table that knows its number of rows also without columns."""
+    """A table that has a number of rows even without columns."""
     if columns:
         return pa.Table.from_arrays(list(columns.values()), list(columns))
     return pa.table([pa.nulls(num_rows)], ["rows"]).select([])
@@ -138,7 +138,7 @@ def _unfit_name(name: str, names: Sequence[str]) -> str:
 
 
 def unfit_type(kind: pa.DataType) -> str:
-    """Why values of a type are not kept; empty when they are."""
+    """Why values of a type are not kept; empty if they are."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if _is_text(kind) or pa.types.is_null(kind) or pa.types.is_boolean(kind):
@@ -178,7 +178,7 @@ def _longest(column: pa.ChunkedArray) -> int:
 
 
 def _column(values: Sequence[Any]) -> pa.Array:
-    """Values of JSON, or of Python."""
+    """A column of values from JSON or Python."""
     present = [value for value in values if value is not None]
     if any(not isinstance(value, str | bool | int | float) for value in present):
         return pa.array([None if value is None else [] for value in values], pa.list_(pa.null()))

@@ -22,7 +22,7 @@ from timbral.io.text import BLANKS, read_lines
 __all__ = ["LIST_SUFFIXES", "is_recording", "read_recording_list", "recordings"]
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
-"""of lists of recordings, one a line"""
+"""suffixes of lists of recordings, one per line"""
 LINE = "a line is a path, optionally followed by the speaker"
 
 
@@ -67,11 +67,11 @@ def _split(line: str, where: str) -> tuple[str, str | None]:
 
 
 def recordings(locations: Sequence[str], layout: str, source: str | Path) -> Manifest:
-    """Recordings of which only the paths are known, absolute ones or URLs, in their order.
+    """Utterances from only absolute paths or URLs of recordings, in their order.
 
-    Speakers and sessions are those that a corpus of these paths would have: its folder is the
-    innermost that holds all of them. In one folder without marks of a layout all are of one
-    speaker, which has the folder's name. Raises DataError as `read_folder` does, naming `source`.
+    Speakers and sessions are those of a corpus with these paths, whose folder is the innermost that
+    contains all of them. In a single folder without marks of a layout, all have one speaker with
+    the folder's name. Raises DataError as `read_folder` does, naming `source`.
     """
     if not locations:
         raise DataError(f"{source}: contains no recording")
@@ -117,7 +117,7 @@ def _as_path(file: str) -> str:
 
 
 def _touch(paths: Iterable[str]) -> None:
-    """Make empty files of these names, and the folders above them."""
+    """Create empty files with these names, and their parent folders."""
     made: set[str] = set()
     for path in paths:
         folder = _folder(path)

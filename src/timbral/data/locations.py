@@ -1,4 +1,4 @@
-"""Where the recording of a list is: a path, or a URL."""
+"""Resolve the locations of recordings in lists: paths and URLs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FILE_URL", "WINDOWS_PATH", "listed_path", "path_of_file_url"]
 
 FILE_URL = r"(?i)^file:"
 WINDOWS_PATH = r"^([A-Za-z]:[\\/]|\\\\)"
-"""a drive or a share; patterns for re and for pyarrow"""
+"""a drive or a network share; pattern for re and for pyarrow"""
 
 
 def path_of_file_url(url: str) -> str:

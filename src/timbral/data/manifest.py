@@ -27,7 +27,7 @@ __all__ = ["COLUMNS", "Manifest", "Utterance", "check_unique", "first_failure"]
 
 BATCH_ROWS = 8192
 REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
-"""few values in many rows: each value is kept once"""
+"""for few values in many rows: each value is stored once"""
 COLUMNS = pa.schema(
     [
         ("utterance", pa.string()),
@@ -41,7 +41,7 @@ COLUMNS = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One recording of one speaker, which has not been read."""
+    """One recording of one speaker, not yet read."""
 
     utterance: str
     """unique within its corpus"""
@@ -57,7 +57,7 @@ class Utterance:
     """what else is known of it, by column, such as gender (`timbral.data.further_columns`)"""
 
     def names(self) -> dict[str, str]:
-        """Its five columns, without what else is known."""
+        """Its five columns, without the further ones."""
         return {name: getattr(self, name) for name in COLUMNS.names}
 
 
@@ -77,14 +77,14 @@ class Manifest(Sequence[Utterance]):
         own = table.select(COLUMNS.names).cast(COLUMNS).unify_dictionaries()
         further, unfit = as_further(_without(table, frozenset(COLUMNS.names)))
         self.further_names = further.column_names
-        """of the columns of text and numbers besides `COLUMNS`"""
+        """names of the further columns of text and numbers"""
         self.left_out = {**(left_out or {}), **unfit}
-        """why other columns are not there, by name"""
+        """why other columns were left out, by name"""
         self.table = own
         for name in self.further_names:
             self.table = self.table.append_column(name, further[name])
         self.failures = tuple(failures)
-        """lines of a list, or files, that name no usable utterance; no rows of the table"""
+        """lines of a list, or files, without a usable utterance; they are not in the table"""
         self.layout = layout
         """the layout in which a folder was read, or which columns of a table stand for ours; empty
         for other tables, prepared data and the like"""
@@ -119,7 +119,7 @@ class Manifest(Sequence[Utterance]):
 
     @classmethod
     def of_own_table(cls, table: pa.Table) -> Manifest:
-        """The rows of a table that timbral wrote, which has columns of its own beside these."""
+        """The rows of a table written by timbral, which may have other columns of its own."""
         return cls(_without(table, OWN_NAMES.difference(COLUMNS.names)))
 
     def with_rows(self, table: pa.Table) -> Manifest:
@@ -127,7 +127,7 @@ class Manifest(Sequence[Utterance]):
         return Manifest(table, self.failures, self.layout, self.left_out)
 
     def without_further(self) -> Manifest:
-        """The same utterances, of which nothing else is known: these take little room each."""
+        """The same utterances without further columns, which saves memory."""
         return self.with_rows(self.table.select(COLUMNS.names))
 
     def __len__(self) -> int:
@@ -154,7 +154,7 @@ class Manifest(Sequence[Utterance]):
 
 
 def _without(table: pa.Table, names: frozenset[str]) -> pa.Table:
-    """The other columns, of which several may have one name."""
+    """The table without columns of these names, which may occur several times."""
     kept = [place for place, name in enumerate(table.column_names) if name not in names]
     return table.select(kept)
 
@@ -172,7 +172,7 @@ def _utterances(rows: pa.Table | pa.RecordBatch) -> list[Utterance]:
 
 
 def _name_error(row: Utterance) -> AudioError | None:
-    """Why a name of an utterance is none that can be written down; None when all can."""
+    """The error for a name of an utterance that cannot be written; None if all can."""
     text = f"{row.path}{row.utterance}{row.speaker}{row.session}"
     if text.isascii() and "\0" not in text:
         return None
@@ -193,7 +193,7 @@ def first_failure(failures: Sequence[AudioError]) -> str:
 
 
 def check_unique(utterances: Iterable[Utterance] | Manifest, where: Path | str) -> Manifest:
-    """Sort by speaker and utterance; DataError when there are none or two share an id."""
+    """Sort by speaker and utterance; DataError if there are none, or two have the same id."""
     manifest = utterances if isinstance(utterances, Manifest) else Manifest.of(utterances)
     if not len(manifest):
         why = ""

@@ -48,7 +48,7 @@ def read_rows(
 ) -> Manifest:
     """As `read_manifest`, in the table's order; utterance ids may be repeated.
 
-    `columns` are the table's for some of ours, whatever others it has.
+    `columns` are the table's columns to use for some of timbral's.
     """
     path = Path(path)
     if path.suffix.lower() not in TABLE_SUFFIXES:
@@ -89,7 +89,7 @@ def _renamed(path: Path, found: Mapping[str, str]) -> pa.Table:
 
 
 def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) -> pa.Table:
-    """The five columns, absent ones filled in."""
+    """The five columns, with missing ones filled in."""
     _check_columns({*table.column_names, *find_columns(names, where)}, names, where)
     columns: dict[str, Any] = {}
     for name in ("path", "speaker"):
@@ -132,7 +132,7 @@ def _check_columns(known: set[str], names: list[str], where: Path) -> None:
 
 
 def _refuse(bad: pa.ChunkedArray, where: Path, what: str) -> None:
-    """DataError that names the first row for which `bad` is true."""
+    """Raise DataError that names the first row for which `bad` is true."""
     if pc.any(bad).as_py():
         raise DataError(f"{where}: row {pc.index(bad, True).as_py() + 1} {what}")
 
@@ -181,7 +181,7 @@ def _segments(table: pa.Table, paths: pa.ChunkedArray, where: Path) -> list[Segm
 
 
 def _seconds(table: pa.Table, name: str, where: Path) -> list[float | None]:
-    """Numbers of a column; None where it has no value, and everywhere when there is no column."""
+    """Numbers of a column; None for missing values, or for all rows if there is no such column."""
     if name not in table.column_names:
         return [None] * table.num_rows
     seconds: list[float | None] = []

@@ -13,9 +13,9 @@ __all__ = ["read_pairs"]
 def read_pairs(path: Path, content: str) -> dict[str, str]:
     """The value of each name; the value is the rest of the line.
 
-    content: what the file should be, with its article, for the errors.
+    content: the kind of file, with its article, for errors.
 
-    Raises DataError when it cannot be read, for a line without a value, and a name twice.
+    Raises DataError if it cannot be read, for a line without a value, and for a repeated name.
     """
     pairs: dict[str, str] = {}
     for number, line in read_lines(path, content):

@@ -1,8 +1,8 @@
 """The random streams of training, by name.
 
-Whatever training draws follows from the run's seed, a stream, and a position in that stream, such
-as the step. No two streams share numbers, so a setting that draws more from one changes nothing
-that comes out of another, and any step can be drawn without those before it.
+Every random number in training depends on the run's seed, a stream, and a position in that stream,
+such as the step. Streams are independent, so a setting that draws more from one does not affect
+another, and any step can be drawn without the previous ones.
 
 The numbers are part of a run's identity: renumbering a stream changes every later run.
 """
@@ -17,7 +17,7 @@ __all__ = ["AugmentStream", "Stream", "random_generator", "random_seed"]
 
 
 class Stream(IntEnum):
-    """What is drawn; in brackets the position that follows in the stream."""
+    """What is drawn; in parentheses the position in the stream."""
 
     SPEAKERS = 0
     """order of the speakers (pool, period)"""

@@ -1,4 +1,4 @@
-"""Find the utterances of a source, in the same way for every verb that takes a corpus."""
+"""Find the utterances of a source, in the same way for all commands."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def find_utterances(
 
 
 def layout_of(source: str | Path, layout: str = AUTO) -> str:
-    """The layout in which `find_utterances` reads a corpus's folder.
+    """The layout with which `find_utterances` reads a corpus's folder.
 
-    ``auto`` where the folder is prepared data, or none on this machine's disks.
+    ``auto`` for prepared data, and for anything but a folder on this machine's disks.
     """
     path = Path(source)
     if layout != AUTO or is_url(source) or not path.is_dir() or prepared_format(path) is not None:
@@ -121,7 +121,7 @@ def _in_file(source: str | Path, layout: str, root: str | Path | None) -> Manife
 
 
 def _scan(layout: str, root: Path) -> Manifest:
-    """What a folder holds in a layout, or in the one that is recognized."""
+    """The utterances of a folder in a given or recognized layout."""
     return read_folder(root) if layout == AUTO else scan_rows(layout, root)
 
 
@@ -134,7 +134,7 @@ def _own_files(table: pa.Table, folder: Path) -> Manifest:
 
 
 def _in_store(url: str, layout: str) -> Manifest:
-    """Of an object store only names are read, and lists."""
+    """Only names and lists of an object store are read."""
     if is_recording(url):
         return recordings([url], layout, url)
     if PurePosixPath(url).suffix.lower() in (*TABLE_SUFFIXES, *LIST_SUFFIXES):

@@ -1,4 +1,4 @@
-"""Lists of speakers, one a line."""
+"""Lists of speakers, one per line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["read_speakers", "select_speakers"]
 
 
 def read_speakers(path: Path) -> list[str]:
-    """Speaker ids, one a line; blank lines are ignored. DataError when none can be read."""
+    """Read speaker ids, one per line, without blank lines; DataError if there are none."""
     speakers = [line for _, line in read_lines(path, "a list of speakers")]
     if not speakers:
         raise DataError(f"{path}: contains no speaker; one speaker id per line is needed")
@@ -20,7 +20,7 @@ def read_speakers(path: Path) -> list[str]:
 
 
 def select_speakers(listed: Sequence[str], known: Iterable[str], where: Path | str) -> set[str]:
-    """The listed speakers; DataError when one of them is not among `known`."""
+    """The listed speakers; DataError if one of them is not in `known`."""
     known = set(known)
     missing = [speaker for speaker in listed if speaker not in known]
     if missing:

@@ -1,4 +1,4 @@
-"""Frozen dataclasses that hold tensors: moved to a device, cut into micro-batches."""
+"""Move frozen dataclasses of tensors to a device, and split them into micro-batches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def to_device(record: Record, device: torch.device) -> Record:
-    """The same record with every tensor on `device`, also those of records that it holds."""
+    """The same record with all tensors, also of nested records, on `device`."""
     moved: dict[str, Any] = {}
     for name, value in _fields(record):
         if isinstance(value, Tensor):
@@ -28,9 +28,9 @@ def to_device(record: Record, device: torch.device) -> Record:
 
 
 def split_rows(record: Record, count: int) -> list[Record]:
-    """The rows of a record in `count` records of sizes as equal as they can be.
+    """The rows of a record, split into `count` records of nearly equal sizes.
 
-    Every tensor has the rows as its first dimension, also those of records that it holds.
+    The first dimension of all tensors, also of nested records, is the rows.
     """
     columns: dict[str, list[Any]] = {}
     for name, value in _fields(record):

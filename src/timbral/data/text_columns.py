@@ -31,12 +31,12 @@ Row = Sequence[str | None]
 
 
 def read_text_columns(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
-    """The `wanted` columns that are there, as strings; and the names of all columns.
+    """The existing `wanted` columns as strings, and the names of all columns.
 
     path: a file that ends in one of `TABLE_SUFFIXES`.
 
-    Raises DataError when the file cannot be read as such a table, when a wanted column stands in
-    it twice or is no text, and when it holds a NUL character.
+    Raises DataError if the file cannot be read as such a table, a wanted column occurs twice or is
+    not text, or it contains a NUL character.
     """
     try:
         table, names = READERS[path.suffix.lower()](path, wanted)
@@ -79,9 +79,9 @@ def _read_delimited(
 def _fast_csv(
     path: Path, delimiter: str, names: list[str], columns: dict[str, int]
 ) -> pa.Table | None:
-    """What Arrow reads, ten times as fast; None unless it is one row a line, so that none is lost.
+    """Read with Arrow, ten times as fast; None unless each row is one line, so that none is lost.
 
-    Where a quote is not closed in its line Arrow takes in the lines after it, without a word.
+    If a quote is not closed in its line, Arrow silently includes the following lines.
     """
     unique = [str(place) for place in range(len(names))]
     kept = [str(place) for place in columns.values()]
@@ -94,14 +94,14 @@ def _fast_csv(
                 include_columns=kept, column_types={place: pa.string() for place in kept}
             ),
         )
-    except (OSError, pa.ArrowException):  # the slow way says why
+    except (OSError, pa.ArrowException):  # the slow way reports the reason
         return None
     is_whole = bool(columns) and table.num_rows == _num_lines(path) - 1
     return table.rename_columns(list(columns)) if is_whole else None
 
 
 def _fast_jsonl(path: Path, wanted: Collection[str]) -> pa.Table | None:
-    """What Arrow reads of strings, in an instant; None unless it is one row a line."""
+    """Read strings with Arrow, very fast; None unless each row is one line."""
     options = pa.json.ParseOptions(
         explicit_schema=pa.schema([(name, pa.string()) for name in wanted]),
         unexpected_field_behavior="ignore",
@@ -123,7 +123,7 @@ def _num_lines(path: Path) -> int:
 def _header(
     path: Path, file: TextIO, delimiter: str, wanted: Collection[str]
 ) -> tuple[list[str], dict[str, int]]:
-    """All names, and where the wanted columns are."""
+    """All names, and the positions of the wanted columns."""
     found = next(csv.reader(file, delimiter=delimiter), [])
     names = [name.encode(errors="surrogateescape").decode(errors="replace") for name in found]
     if len(names) == 1 and any(other in names[0] for other in OTHER_DELIMITERS):
@@ -145,7 +145,7 @@ def _positions(path: Path, names: Sequence[str], wanted: Collection[str]) -> dic
 def _quoted_rows(
     path: Path, file: TextIO, delimiter: str, names: Sequence[str]
 ) -> Iterator[list[str]]:
-    """The rows behind the header, by RFC 4180."""
+    """The rows after the header, by RFC 4180."""
     reader = csv.reader(file, delimiter=delimiter, strict=True)
     before = 0
     while True:
@@ -283,4 +283,4 @@ READERS: dict[str, Callable[[Path, Collection[str]], tuple[pa.Table, list[str]]]
     ".json": _read_jsonl,
 }
 TABLE_SUFFIXES = tuple(READERS)
-"""of the tables that are read; .json are lines of JSON, as NeMo calls its manifests"""
+"""suffixes of supported tables; .json are lines of JSON, as in NeMo's manifests"""

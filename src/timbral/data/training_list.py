@@ -1,8 +1,8 @@
 """The utterances that an encoder was trained on, stored in its run folder.
 
-An evaluation on speakers that were in training says nothing about new ones. RUN/trained_on.parquet
-has a row for each utterance (speaker, utterance, path), also from the run whose weights training
-began with; held-out speakers are not in it.
+An evaluation on training speakers does not apply to new ones. RUN/trained_on.parquet has a row for
+each utterance (speaker, utterance, path), also of the run that the initial weights are from;
+held-out speakers are not in it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class TrainingList:
         return Seen(tuple(sorted((speakers & known) | of_folders)), tuple(sorted(recordings)))
 
     def _speaker_folders(self) -> dict[str, str]:
-        """Folders that bear a speaker's name and hold recordings of that speaker."""
+        """Folders that have a speaker's name and contain recordings of that speaker."""
         folders = pc.replace_substring_regex(self.table["path"], r"/[^/]*$", "")
         pairs = pa.table([self.table["speaker"], folders], ["speaker", "folder"])
         found: dict[str, str] = {}
@@ -100,10 +100,10 @@ def write_training_list(folder: Path, table: pa.Table, rows: Ints, earlier: list
     """Write a run's list.
 
     Args:
-        folder: of the run
-        table: of its data, with `COLUMNS`
-        rows: of the table, that it trains on
-        earlier: lists of runs whose weights it begins with
+        folder: the run folder
+        table: the table of its data, with `COLUMNS`
+        rows: the rows of the table that it trains on
+        earlier: lists of the runs that its initial weights are from
     """
     own = table.select(list(COLUMNS)).take(pa.array(rows))
     parts = [pa.table([column.cast(pa.string()) for column in own.columns], list(COLUMNS))]

@@ -90,7 +90,9 @@ class RecordingLoader:
         sample_rate: float | None,
         samples: int,
     ) -> Iterator[list[Wave]]:
-        """Recordings in order, loaded in threads; lists of at least `samples` samples but the last."""
+        """Recordings in order, loaded in threads, in lists of at least `samples` samples (not the
+        last).
+        """
 
         def load(row: int) -> Wave:
             return self.load(recordings[row], f"{argument}[{row}]", sample_rate)

@@ -31,7 +31,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "high_hz": (1000.0, 8000.0),
     "num_speakers": (1, 100),
 }
-"""allowed range of [LOW, HIGH], by the name of the setting"""
+"""limits of [LOW, HIGH] by setting"""
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,13 @@ class RoomImpulseResponses:
 
     @classmethod
     def open(cls, section: str, paths: Sequence[str], cache: Path) -> Self:
-        """As `Recordings.open`, of responses that begin with the direct sound."""
+        """As `Recordings.open`, for responses, which are cut to begin with the direct sound."""
         return cls(Recordings.open(section, paths, cache, trim=trim_response))
 
     def spectra(self, choices: Floats, samples: int) -> Tensor:
         """Spectra (n, N / 2 + 1) for speech of `samples`; choices (n,) of responses in [0, 1).
 
-        N is `fast_size`: so long that nothing of the convolution wraps round.
+        N is `fast_size`, long enough that the convolution does not wrap around.
         """
         size = fast_size(samples + self.max_samples - 1)
         indices = (choices * len(self.recordings)).astype(np.int64)

@@ -20,7 +20,7 @@ __all__ = ["Telephone", "apply_telephone"]
 
 MU, A = 255.0, 87.6
 STEPS = 127
-"""of each sign"""
+"""per sign"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Telephone:
     """Calls by telephone."""
 
     rows: Tensor
-    """of the batch (n,)"""
+    """rows of the batch (n,)"""
     a_law: Tensor
     """A-law, as in Europe, China and India; else mu-law, as in North America and Japan (n,)"""
 
@@ -51,9 +51,7 @@ def apply_telephone(waves: Tensor, effect: Telephone) -> None:
 
 
 def _coded(values: Tensor, levels: Floats) -> Tensor:
-    """The nearest level of each sign, by comparisons only, so that bits are the same on any
-    machine.
-    """
+    """The nearest level, by comparisons only, so that bits are the same on any machine."""
     sizes = torch.from_numpy(levels).to(values)
     limits = torch.from_numpy(np.sqrt(levels[1:] * levels[:-1])).to(values)
     limits[0] = sizes[1] / 2

@@ -1,4 +1,4 @@
-"""What a training step takes: a batch of waves or of mels."""
+"""A batch of waves or of mels, for a training step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Batch", "MelBatch", "WaveBatch"]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(ABC):
-    """B utterances, or those of them that one process trains on."""
+    """B utterances, or those of them that one process embeds."""
 
     speakers: Tensor
     """number of each utterance's speaker, counted from 0 (B,)"""
@@ -28,7 +28,7 @@ class Batch(ABC):
     speeds: Tensor | None = None
     """index of each utterance's speed in the augmentation's list (B,); None: all the first"""
     teacher: Tensor | None = None
-    """a teacher's vector of each utterance (B, E), where there is one"""
+    """a teacher's vector of each utterance (B, E); None without a teacher"""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -38,21 +38,21 @@ class Batch(ABC):
         return to_device(self, device)
 
     def augmented(self) -> Self:
-        """The batch with its augmentation applied, on the device where it lies."""
+        """The batch with its augmentation applied, on its device."""
         return self
 
     @abstractmethod
     def features(self, encoder: SpeakerEncoder) -> tuple[Tensor, Tensor]:
-        """What `encoder.embed_features` takes: features (B, F, M), frame lengths (B,)."""
+        """The arguments of `encoder.embed_features`: features (B, F, M), frame lengths (B,)."""
 
     def split(self, count: int) -> list[Self]:
-        """The rows of an augmented batch in `count` batches of sizes as equal as they can be."""
+        """The rows of an augmented batch, split into `count` batches of nearly equal sizes."""
         return split_rows(self, count)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaveBatch(Batch):
-    """Waves (B, T), zero behind their lengths."""
+    """Waves (B, T), zero after their lengths."""
 
     waves: Tensor
     lengths: Tensor

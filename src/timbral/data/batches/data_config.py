@@ -12,7 +12,7 @@ from timbral.errors import ConfigError, check_choice, check_ranges
 __all__ = ["DataConfig"]
 
 NUM_CROP_LENGTHS = 5
-"""lengths that a range of crops is drawn from; each needs its own memory and FFT plans"""
+"""number of lengths in a range of crops; each needs its own memory and FFT plans"""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ __all__ = ["MelCrops"]
 class MelCrops:
     """Random crops of `rows` of precomputed mels, in batches of S speakers × U utterances.
 
-    As with `WaveCrops`, the batch of any step follows from (seed, step) alone. Raises ConfigError
-    for an augmenter that would change anything.
+    As with `WaveCrops`, a batch depends only on (seed, step). Raises ConfigError for an augmenter
+    that would change anything.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MelCrops:
 
     @property
     def num_speakers(self) -> int:
-        """How many speakers `Batch.speakers` tells apart."""
+        """Number of speakers in `Batch.speakers`."""
         return self._sampler.num_speakers
 
     def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[MelBatch]:

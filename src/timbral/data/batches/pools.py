@@ -22,19 +22,20 @@ CYCLE_BATCHES = 100
 
 @dataclass(frozen=True)
 class SpeakerPool:
-    """Speakers of whom each batch has the same number, or who alternate with other pools."""
+    """Speakers from whom every batch takes the same number, or who alternate with other pools."""
 
     name: str
     speakers: Ints
     speakers_per_batch: int
     batches_per_cycle: int = 0
-    """how many of CYCLE_BATCHES have only this pool; 0: every batch has some of every pool"""
+    """how many of CYCLE_BATCHES consist of this pool only; 0: every batch has speakers of every
+    pool"""
 
 
 def speaker_pools(config: DataConfig, speakers: Ints, corpora: NDArray[Any]) -> list[SpeakerPool]:
-    """The pools that `config` asks for, of items with a speaker (N,) and a corpus (N,) each.
+    """The pools by `config`, for items with a speaker (N,) and a corpus (N,) each.
 
-    Raises ConfigError when `corpus_weights` does not name the corpora of the data.
+    Raises ConfigError if `corpus_weights` does not name the corpora of the data.
     """
     numbers, first_items = np.unique(speakers, return_index=True)
     corpus_of_speaker = corpora[first_items]
@@ -62,7 +63,7 @@ def speaker_pools(config: DataConfig, speakers: Ints, corpora: NDArray[Any]) -> 
 
 
 def pool_schedule(pools: Sequence[SpeakerPool]) -> Ints:
-    """Which pool each batch of a cycle is of, each pool evenly spread (CYCLE_BATCHES,).
+    """The pool of each batch of a cycle (CYCLE_BATCHES,), with each pool evenly spread.
 
     Pool k's n batches are due at (0.5, 1.5, …) / n of the cycle; sorted, that is the order:
 

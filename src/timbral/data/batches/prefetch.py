@@ -1,4 +1,4 @@
-"""Batches made ahead of the model."""
+"""Prefetch batches in a thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["prefetch"]
 
 
 def prefetch(batches: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
-    """The same endless batches, `depth` of them made ahead by a thread while the model computes."""
+    """The same endless batches; a thread makes `depth` in advance while the model computes."""
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
         pending = deque(pool.submit(next, batches) for _ in range(depth))
         while True:

@@ -27,9 +27,9 @@ __all__ = ["SpeakerSampler", "number_speakers"]
 class SpeakerSampler:
     """Batches of S speakers × U utterances.
 
-    `speakers` (N,) holds the number of each utterance's speaker, counted from 0; `sessions` (N,)
-    that of its session, when a speaker's utterances are to come from as many as possible.
-    Raises ConfigError when a pool has fewer speakers than a batch needs.
+    `speakers` (N,) is the number of each utterance's speaker, counted from 0; `sessions` (N,) that
+    of its session, if a speaker's utterances are to come from as many sessions as possible. Raises
+    ConfigError if a pool has fewer speakers than a batch needs.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class SpeakerSampler:
     def of_data(
         cls, data: PreparedData, rows: Ints, speakers: Ints, config: DataConfig, seed: int
     ) -> Self:
-        """Batches as `config` asks for them, of `rows` (N,) of prepared data."""
+        """Batches by `config` of `rows` (N,) of prepared data."""
         pools = speaker_pools(config, speakers, data.table["corpus"].to_numpy()[rows])
         sessions = None
         if config.sessions == "distinct":
@@ -96,7 +96,7 @@ class SpeakerSampler:
         return np.array(speakers), np.stack(utterances)
 
     def _pool_draws(self, step: int) -> list[tuple[int, int]]:
-        """The pools of a batch, and how often each was drawn from before."""
+        """The pools of a batch, and how often each was used before."""
         if self._schedule is None:
             return [(index, step) for index in range(len(self._pools))]
         cycle, batch = divmod(step, CYCLE_BATCHES)
@@ -106,7 +106,7 @@ class SpeakerSampler:
 
 
 def number_speakers(data: PreparedData, rows: Ints, config: DataConfig) -> Ints:
-    """Numbers from 0 on of the speakers of rows of prepared data (N,)."""
+    """Speaker numbers, from 0, of rows of prepared data (N,)."""
     if config.recordings_as_speakers:
         return np.arange(len(rows))
     numbers: Ints = np.unique(data.speaker_codes[rows], return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""Which utterances of a store a run trains on, and which it validates on."""
+"""Select the utterances of a store for training and for validation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def split_speakers(
 
 
 def describe_rows(store: PreparedData, rows: NDArray[np.int64]) -> str:
-    """What identifies rows of prepared data: how many, and a hash of their ids and lengths."""
+    """The identity of rows of prepared data: their number, and a hash of their ids and lengths."""
     utterances = store.table["utterance"].take(rows).to_pylist()
     hashed = hashlib.sha256("\n".join(utterances).encode())
     hashed.update(np.ascontiguousarray(store.samples[rows]).tobytes())

@@ -1,4 +1,4 @@
-"""Where batches come from: crops of prepared data, of whichever format it is."""
+"""Sources of batches: crops of prepared data of any format."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["BatchSource", "batch_source"]
 
 
 class BatchSource(Protocol):
-    """Endless batches, of which any can be asked for at once."""
+    """Endless batches, any of which can be computed directly."""
 
     @property
     def num_speakers(self) -> int:
-        """How many speakers `Batch.speakers` tells apart."""
+        """Number of speakers in `Batch.speakers`."""
 
     def batch(self, step: int, rows: slice = slice(None)) -> Batch:
         """The batch of a step counted from 0, or those rows of it that one process trains on."""
@@ -36,11 +36,11 @@ CROPS: dict[type[PreparedData], Callable[[Any, Ints, DataConfig, int, Augmenter]
     PrecomputedMels: MelCrops,
     Store: WaveCrops,
 }
-"""what draws batches, by the class of prepared data that it takes"""
+"""sources of batches by class of prepared data"""
 
 
 def batch_source(
     data: PreparedData, rows: Ints, config: DataConfig, seed: int, augmenter: Augmenter
 ) -> BatchSource:
-    """Batches of `rows` of prepared data. ConfigError for augmentation that it cannot have."""
+    """Batches of `rows` of prepared data; ConfigError for unsupported augmentation."""
     return CROPS[type(data)](data, rows, config, seed, augmenter)

@@ -29,9 +29,9 @@ PCM_TO_FLOAT = np.float32(1 / 32_768)
 class WaveCrops:
     """Random crops of the store's `rows`, in batches of S speakers × U utterances.
 
-    The batch of any step follows from (seed, step) alone, each of its crops and their augmentation
-    from (seed, step, index in the global batch): a process that makes only its own rows of a batch
-    makes the rows that one process alone would.
+    A batch depends only on (seed, step), each of its crops and their augmentation only on (seed,
+    step, index in the global batch): so a process that makes only its own rows makes the same ones
+    as a single process.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class WaveCrops:
 
     @property
     def num_speakers(self) -> int:
-        """How many speakers `Batch.speakers` tells apart."""
+        """Number of speakers in `Batch.speakers`."""
         return self._sampler.num_speakers
 
     def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[WaveBatch]:
@@ -116,7 +116,7 @@ class WaveCrops:
         wave[:] = resample(pcm * PCM_TO_FLOAT, rate, SAMPLE_RATE)[:samples]
 
     def _crop(self, row: int, offset: float, samples: int) -> NDArray[np.int16]:
-        """A crop of a row (T,) that begins at an offset in [0, 1) of where it can begin."""
+        """A crop of a row (T,), with an offset in [0, 1) of its possible starts."""
         start = int(offset * max(1, int(self._store.samples[row]) - samples + 1))
         pcm = self._store.pcm(row, start, samples)
         return pcm if len(pcm) == samples else np.resize(pcm, samples)  # a short one is repeated

@@ -56,7 +56,7 @@ def _header(tsv: Path) -> list[str]:
 
 
 def _others(table: pa.Table) -> Iterator[dict[str, str | None]]:
-    """The further columns of each row; rows are made as they are asked for."""
+    """The further columns of each row, made one by one."""
     names = [name for name in table.column_names if name not in ("client_id", "path")]
     for batch in table.select(names).to_batches(max_chunksize=BATCH_ROWS):
         yield from batch.to_pylist()

@@ -1,4 +1,4 @@
-"""What defines a corpus: how to find its utterances, its folder structure, and its source."""
+"""The definition of a corpus: how to find its utterances, its folder structure, and its source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from timbral.errors import AudioError
 __all__ = ["Corpus", "Scan"]
 
 Scan = Callable[[Path], Iterator[Utterance | AudioError]]
-"""from a folder to its utterances and failures, in an order that depends only on the names"""
+"""from a folder to its utterances and failures, in an order that depends only on names"""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Corpus:
     expected: tuple[str, ...]
     """files below the corpus's folder, as patterns"""
     folder: str = ""
-    """its folder below the root of several corpora (`scan_datasets`); empty: not for that"""
+    """its folder below the root of several corpora (`scan_datasets`); empty: not supported there"""
     size: str = ""
     license: str = ""
     page: str = ""
     trim: str = "none"
-    """how silence is usually cut: PaddleSpeech's five corpora with webrtc"""
+    """usual trim of silence: webrtc for PaddleSpeech's five corpora"""

@@ -1,4 +1,4 @@
-"""What every scan does with files: find recordings, name paths."""
+"""Find recordings and name their paths, for all scans."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def audio_files(
 
 
 def _entries(root: Path, unreadable: list[AudioError] | None) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by names; nothing where it joins `unreadable`."""
+    """The entries of a folder by name; none if it is added to `unreadable`."""
     try:
         with os.scandir(root) as unsorted:
             return sorted(unsorted, key=lambda entry: entry.name)
@@ -56,7 +56,7 @@ def _entries(root: Path, unreadable: list[AudioError] | None) -> list[os.DirEntr
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link into a folder that nobody may enter; reading it says so
+    except OSError:  # a link into a forbidden folder; reading it reports that
         return False
 
 
@@ -68,5 +68,5 @@ def _is_prepared(folder: Path) -> bool:
 
 
 def absolute_path(path: Path) -> str:
-    """The path of a recording as `Utterance.path` has it; links stay."""
+    """The path of a recording for `Utterance.path`; links are not resolved."""
     return Path(os.path.abspath(path)).as_posix()

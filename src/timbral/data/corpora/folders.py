@@ -1,4 +1,4 @@
-"""Recordings in a folder a speaker, and in any tree."""
+"""Recordings in one folder per speaker, and in any tree of folders."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def utterances_below(
 ) -> Iterator[Utterance | AudioError]:
     """``SPEAKER/**/UTTERANCE`` below `root`: folders in between are the session.
 
-    A recording that lies in no speaker's folder is a failure. Empty `suffixes` are any; `speakers`
-    None are all.
+    A recording outside of speakers' folders is a failure. Empty `suffixes`: any; `speakers` None:
+    all.
     """
     unreadable: list[AudioError] = []
     for path in audio_files(root, unreadable):
@@ -55,7 +55,7 @@ def speaker_folders(corpus: str, *folders: str, suffixes: Collection[str]) -> Sc
 
 
 def _scan_tree(root: Path) -> Iterator[Utterance | AudioError]:
-    """Any tree: every recording, at any depth; the folder that it lies in is its speaker."""
+    """Any tree: every recording at any depth, with its folder as speaker."""
     root = Path(os.path.abspath(root))  # the name of "." is empty
     unreadable: list[AudioError] = []
     for path in audio_files(root, unreadable):

@@ -1,4 +1,4 @@
-"""How datasets of the Hugging Face Hub are named, as a corpus.
+"""Names of Hugging Face Hub datasets as corpora.
 
 ``hf://USER/NAME[@REVISION][:[CONFIG/]SPLIT[[FIRST:LAST]]][#speaker=COLUMN&audio=COLUMN]``
 """
@@ -18,7 +18,7 @@ GRAMMAR = "hf://USER/NAME[@REVISION][:[CONFIG/]SPLIT[[FIRST:LAST]]][#speaker=COL
 PREFIX = re.compile(r"hf://(?:datasets/)?(?!datasets/)")
 WORD = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 LABEL = r"[^/\[\]:#\x00-\x1f\x7f]+"
-"""of a config or a split: no sign of the grammar, and none that breaks a line"""
+"""name of a config or a split: no character of the grammar, and no line break"""
 NAME = re.compile(
     rf"(?P<repository>{WORD}/{WORD})"
     r"(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/~-]{0,127}))?"
@@ -39,11 +39,11 @@ class HubDataset:
     repository: str
     revision: str = ""
     config: str = ""
-    """empty: its default, or what stands as `split` where it has no such split"""
+    """empty: the default, or `split` if that is a config and not a split"""
     split: str = ""
     """empty: all"""
     rows: tuple[int, int | None] | None = None
-    """the first, and the one behind the last, which alone are read; None: all rows"""
+    """first row and end of the rows to read; None: all rows"""
     columns: ColumnChoice = BY_THEIR_NAMES
 
     def __str__(self) -> str:
@@ -53,10 +53,10 @@ class HubDataset:
 
 
 def hub_dataset(source: str) -> HubDataset | None:
-    """The dataset that a corpus's name stands for; None for any other URL or path.
+    """The dataset that a corpus's name means; None for any other URL or path.
 
-    Files in a repository (``hf://datasets/USER/NAME/FOLDER``) are a folder behind a URL, and no
-    dataset. Raises DataError for what begins as a dataset's name and is none.
+    Files in a repository (``hf://datasets/USER/NAME/FOLDER``) are a folder at a URL, not a dataset.
+    Raises DataError for an invalid name of a dataset.
     """
     start = PREFIX.match(source)
     if start is None:
@@ -82,7 +82,7 @@ def hub_dataset(source: str) -> HubDataset | None:
 
 
 def dataset_hint(missing: str) -> str:
-    """What to add to the message that a path is missing, where it may be a dataset's name."""
+    """A hint to append to a message about a missing path that may be a dataset's name."""
     if NAME.fullmatch(missing) is None or Path(missing).parent.exists():
         return ""
     return f"; for a dataset of the Hugging Face Hub write hf://{missing}"

@@ -13,12 +13,12 @@ __all__ = ["one_line_failures"]
 
 @contextmanager
 def one_line_failures(name: HubDataset) -> Iterator[None]:
-    """Within this, errors of the Hub's client and of `datasets` become DataErrors of one line."""
+    """Context that turns errors of the Hub's client and of `datasets` into short DataErrors."""
     try:
         yield
     except TimbralError:
         raise
-    except ImportError as error:  # a package that a format of files needs
+    except ImportError as error:  # a package for a file format is missing
         raise DataError(f"{name}: cannot be read without {error.name or error}") from None
     except Exception as error:  # they raise the HTTP library's and the parsers' errors, too
         raise _failure(name, error) from None
@@ -66,7 +66,7 @@ def _failure(name: HubDataset, error: Exception) -> DataError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, and what it came from."""
+    """An error and its causes."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["check_speaker_numbers"]
 
 ADDRESS = re.compile(r"hf://datasets/(?P<repo_id>[^@]+)@(?P<revision>[^/]+)/(?P<filename>.+)")
-"""as `datasets` writes where a file of the Hub is"""
+"""the form in which `datasets` writes addresses of the Hub's files"""
 FILE = r"\g<filename>"
 NAMES_SHOWN = 3
 

@@ -33,9 +33,9 @@ __all__ = ["read_hub_dataset"]
 
 
 def read_hub_dataset(name: HubDataset) -> Manifest:
-    """The utterances of a dataset of the Hub, which is downloaded where it is not here yet.
+    """The utterances of a dataset of the Hub, which is downloaded if needed.
 
-    Raises DataError where it cannot be had or read, or has no such split, MissingExtraError
+    Raises DataError if it cannot be downloaded or read, or has no such split; MissingExtraError
     without `datasets`.
     """
     _check_client(name)
@@ -62,9 +62,9 @@ def _not_empty(name: HubDataset, rows: Manifest) -> Manifest:
 
 
 def _found(name: HubDataset) -> dict[str, list[Path]] | HubFiles:
-    """The Arrow files of a dataset's splits, or the files of one that is no table.
+    """The Arrow files of a dataset's splits, or the files of a dataset without a table.
 
-    What a name of either stood for is kept, so that it can be read again offline.
+    They are recorded for the name, so that it can be read again offline.
     """
     from datasets import ArrowBasedBuilder
 
@@ -101,7 +101,7 @@ def _check_client(name: HubDataset) -> None:
 
 
 def _check_access(name: HubDataset) -> None:
-    """Raises what the Hub's client does for a dataset that is not there, or not for this user."""
+    """Raise the error of the Hub's client for a dataset that is missing or not accessible."""
     if _is_offline():
         return
     from huggingface_hub import HfApi
@@ -116,7 +116,7 @@ def _check_access(name: HubDataset) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, `datasets` tells of errors alone, and shows its progress on a terminal alone."""
+    """Context in which `datasets` logs only errors, and shows its progress only on a terminal."""
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from datasets.utils import logging
     from huggingface_hub.utils import logging as client_logging
@@ -137,7 +137,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _whole(name: HubDataset, builder: DatasetBuilder) -> dict[str, list[Path]]:
-    """The Arrow files of all splits, or of the one that is named, in the cache of `datasets`."""
+    """The Arrow files of all splits, or of the given one, in the cache of `datasets`."""
     builder.download_and_prepare()
     check_speaker_numbers(name, builder)
     found: Any = builder.as_dataset(split=name.split or None)
@@ -149,7 +149,7 @@ def _whole(name: HubDataset, builder: DatasetBuilder) -> dict[str, list[Path]]:
 
 
 def _builder(name: HubDataset) -> tuple[HubDataset, DatasetBuilder]:
-    """What gets and reads a dataset; and its name, in which what stood as split may be a config."""
+    """The builder of a dataset, and its name, in which a split may turn out to be a config."""
     from datasets import load_dataset_builder
 
     configs = _configs(name)
@@ -184,14 +184,16 @@ def _splits(builder: DatasetBuilder) -> Sequence[str]:
 
 
 def _counted_rows(name: HubDataset, builder: DatasetBuilder, folder: Path) -> Path:
-    """An Arrow file with the rows that are asked for, in the cache."""
+    """An Arrow file with the requested rows, in the cache."""
     if not name.split:
         splits = ", ".join(_splits(builder))
         raise DataError(
             f"{name}: [FIRST:LAST] selects rows of one split, but the splits are "
             f"{splits}; choose one"
         )
-    where = Path(builder.cache_dir).name  # the commit, and what else decides the content
+    where = Path(
+        builder.cache_dir
+    ).name  # the commit, and everything else that determines the content
     file = folder / f"{_owner(name)}-{_digest(where, name, name.rows)}.arrow"
     with cache_lock(f"datasets-{_owner(name)}"):
         if not file.is_file():
@@ -208,7 +210,7 @@ def _is_offline() -> bool:
 
 
 def _pinned(pin: Path) -> dict[str, list[Path]] | HubFiles | None:
-    """What a name stood for when it was read last."""
+    """What a name meant when it was last read."""
     try:
         kept = read_json(pin)
         if "splits" in kept:

@@ -36,10 +36,10 @@ NO_SPEAKERS = frozenset(
     | {"train", "training", "test", "testing", "eval", "evaluation"}
     | {"dev", "valid", "validation", "val"}
 )
-"""names of folders that `datasets` takes for splits, or that only hold recordings"""
+"""names of folders that are splits for `datasets`, or that only contain recordings"""
 DOWNLOADS_AT_ONCE = 8
 REPOSITORY = "/repository"
-"""below which the paths of a metadata table are thought, so that none leads out of it"""
+"""imaginary root of the paths in a metadata table, so that none leads out of it"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class HubFiles:
 
     @classmethod
     def of(cls, name: HubDataset, builder: DatasetBuilder) -> HubFiles:
-        """What `datasets` found; DataError for files that are not read here."""
+        """From the files that `datasets` found; DataError for unsupported files."""
         data_files: Any = builder.config.data_files or {}
         commit, splits = "", {}
         for split, urls in data_files.items():
@@ -79,9 +79,9 @@ def _by_hand(name: HubDataset) -> str:
 
 
 def read_hub_files(name: HubDataset, files: HubFiles) -> Manifest:
-    """The utterances of a dataset, whose files are downloaded where they are not here yet.
+    """The utterances of a dataset, whose files are downloaded if needed.
 
-    Raises DataError where they name no speakers, and what the Hub's client does.
+    Raises DataError if they do not name speakers, and the errors of the Hub's client.
     """
     if name.rows is not None and len(files.splits) != 1:
         splits = ", ".join(files.splits)
@@ -130,7 +130,7 @@ def _named(
     recordings: Sequence[str],
     left_out: dict[str, str],
 ) -> list[Utterance | AudioError]:
-    """The rows of metadata tables; a recording that none names is a failure."""
+    """The rows of metadata tables; a recording in none of them is a failure."""
     local, present = _download(name, commit, tables), set(recordings)
     rows: list[Utterance | AudioError] = []
     for table in tables:
@@ -161,7 +161,7 @@ def _named(
 def _in_folders(
     name: HubDataset, split: str, recordings: Sequence[str]
 ) -> list[Utterance | AudioError]:
-    """Each recording's folder is its speaker, where it is the only one below the split's."""
+    """Recordings whose speaker is their folder, directly below the split's."""
     rows: list[Utterance | AudioError] = []
     for file in recordings:
         folders = list(PurePosixPath(file).parent.parts)
@@ -174,7 +174,7 @@ def _in_folders(
 
 
 def _download(name: HubDataset, commit: str, files: Sequence[str]) -> dict[str, Path]:
-    """Where the Hub's client keeps files, several of which are got at a time."""
+    """Paths of files in the Hub client's cache, several of which are downloaded at a time."""
     from huggingface_hub import hf_hub_download
 
     def get(file: str) -> Path:
@@ -195,7 +195,7 @@ def _download(name: HubDataset, commit: str, files: Sequence[str]) -> dict[str, 
 
 @contextmanager
 def _without_bars() -> Iterator[None]:
-    """Within, the Hub's client shows no progress of single files: there is one bar for all."""
+    """Context without the Hub client's progress of single files, as there is one bar for all."""
     from huggingface_hub import utils
 
     bars: Any = utils  # its type stubs lack these functions

@@ -1,4 +1,4 @@
-"""Rows of a stream of `datasets`, written to an Arrow file as the library's own cache has them."""
+"""Write rows of a stream of `datasets` to an Arrow file like those in the library's cache."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["write_rows"]
 
 ROWS_A_BATCH = 32
-"""that are in memory together"""
+"""rows in memory at a time"""
 
 
 def write_rows(stream: IterableDataset, rows: tuple[int, int | None], file: Path) -> None:
-    """Write the rows from the first of `rows` to before the second; no recording is decoded."""
+    """Write the range `rows` (start, end) of rows, without decoding recordings."""
     from datasets import Audio
     from datasets.utils import tqdm
 

@@ -27,17 +27,17 @@ __all__ = [
 ]  # fmt: skip
 
 OWN_CACHE = "cache-"
-"""starts of names of files in which the library keeps what a script made of a dataset"""
+"""prefix of the library's files with results of scripts on a dataset"""
 
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """The columns that are taken where the names do not show it; empty: these that they show."""
+    """The columns to use if names do not show them; empty: recognized by name."""
 
     audio: str = ""
     speaker: str = ""
     advice: str = "rename_column of `datasets` renames a column"
-    """what to do where neither shows it"""
+    """advice for errors if columns are not recognized"""
 
 
 BY_NAME = ColumnChoice()
@@ -48,7 +48,7 @@ class _Row:
     """A row of a dataset."""
 
     name: str
-    """its id, or the name of its recording; empty: it has none"""
+    """its id, or the name of its recording; empty if it has none"""
     speaker: str
     session: str
     path: str
@@ -56,7 +56,7 @@ class _Row:
 
 
 def is_saved_dataset(root: Path) -> bool:
-    """Whether a folder is one that `save_to_disk` wrote, or the cache's of one dataset."""
+    """Whether a folder is from `save_to_disk`, or the cache of one dataset."""
     described = any((root / name).is_file() for name in ("dataset_info.json", "dataset_dict.json"))
     return described and bool(_files(root))
 
@@ -81,7 +81,7 @@ def read_splits(
 ) -> Iterator[Utterance | AudioError]:
     """The utterances of the Arrow files of each split; ids begin with a split's name, if any.
 
-    Raises DataError where a file is no such table, or its columns do not show audio and speakers.
+    Raises DataError for any other file, and for columns without audio and speakers.
     """
     for name, paths in splits.items():
         split = f"{name}/" if name else ""
@@ -107,7 +107,7 @@ def _have_unique_names(rows: Iterable[_Row | AudioError]) -> bool:
 
 
 def _rows(path: Path, choice: ColumnChoice) -> Iterator[_Row | AudioError]:
-    """The rows of a file; DataError where it is no such table, or lacks audio or speakers."""
+    """The rows of a file; DataError for any other file, or one without audio or speakers."""
     try:
         mapped = pa.memory_map(str(path))
         whole = mapped.read_buffer(mapped.size())
@@ -124,17 +124,17 @@ def _rows(path: Path, choice: ColumnChoice) -> Iterator[_Row | AudioError]:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which columns hold what."""
+    """The roles of a dataset's columns."""
 
     audio: str
     found: Mapping[str, str]
-    """the dataset's columns by our names"""
+    """the dataset's columns by timbral's names"""
     labels: Mapping[str, list[str]]
     """names of the numbers of a column (ClassLabel)"""
     others: Sequence[str] = ()
-    """columns of text and numbers besides"""
+    """further columns of text and numbers"""
     unfit: Sequence[str] = ()
-    """columns of anything else, which are not read"""
+    """columns of other types, which are not read"""
 
     @classmethod
     def of(cls, schema: pa.Schema, path: Path, choice: ColumnChoice) -> _Columns:
@@ -178,7 +178,7 @@ class _Columns:
     def rows(
         self, batch: pa.RecordBatch, base: int, path: Path, first: int
     ) -> Iterator[_Row | AudioError]:
-        """The rows of a batch whose file lies in memory from `base` on."""
+        """The rows of a batch, whose file is in memory from `base` on."""
         audio = batch.column(self.audio)
         content, paths = audio.field("bytes"), audio.field("path").to_pylist()
         texts = {name: self._texts(batch, column) for name, column in self.found.items()}
@@ -211,7 +211,7 @@ class _Columns:
         return ["" if value is None else str(value) for value in values]
 
     def _further(self, batch: pa.RecordBatch, column: str) -> list[Any]:
-        """The values of a column; of a ClassLabel their names."""
+        """The values of a column; for a ClassLabel their names."""
         names = self.labels.get(column, [])
         values: list[Any] = batch.column(column).to_pylist()
         if names:
@@ -220,7 +220,7 @@ class _Columns:
 
 
 def _features(schema: pa.Schema) -> Mapping[str, Any]:
-    """What the library says of each column."""
+    """The library's metadata of each column."""
     try:
         said = parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode())
         features = said["info"]["features"]
@@ -230,8 +230,7 @@ def _features(schema: pa.Schema) -> Mapping[str, Any]:
 
 
 def label_names(schema: pa.Schema, column: str) -> list[str]:
-    """Whose numbers a column's are (ClassLabel), 0 first; none where it has no numbers, or the
-    file says nothing of them."""
+    """Names of a column's numbers (ClassLabel), from 0; empty if the file has none for it."""
     features = _features(schema)
     if _kind(features, column) != "ClassLabel":
         return []
@@ -248,7 +247,7 @@ def _holds_bytes(type: pa.DataType) -> bool:
 
 
 def _spans(content: pa.Array, base: int, path: Path) -> list[tuple[int, int] | None]:
-    """Where in the file each row's bytes lie, and how many they are; None where it has none."""
+    """Offset and number of each row's bytes in the file; None if it has none."""
     if content.null_count == len(content):
         return [None] * len(content)
     _, offsets, data = content.buffers()

@@ -71,7 +71,7 @@ def _is_commonvoice(root: Path) -> bool:
 
 
 def _most(paths: Sequence[Path], is_right: Callable[[Path], bool]) -> bool:
-    """Whether more than half of the recordings fit, so that a misplaced one decides nothing."""
+    """Whether more than half of the recordings fit, so that a misplaced one has no effect."""
     return sum(map(is_right, paths)) > len(paths) / 2
 
 
@@ -149,4 +149,4 @@ MARKS: dict[str, Callable[[Path], bool]] = {
     "librispeech": _has_chapters("-"),
     "libritts": _has_chapters("_"),
 }
-"""by layout: whether a folder has what only that layout has"""
+"""by layout: whether a folder has features of only that layout"""

@@ -15,9 +15,9 @@ __all__ = ["count_passed_over", "in_words"]
 
 TOP_LIST = frozenset({"dataset_dict.json"})
 LISTS_OF_DATASETS = TOP_LIST | {"dataset_info.json", "state.json"}
-"""what a saved dataset says of itself, beside its Arrow files and above them"""
+"""metadata files of a saved dataset, next to and above its Arrow files"""
 NAMED_SUFFIXES = 5
-"""in words; the rest are counted together"""
+"""suffixes named in a text; the rest are counted together"""
 
 
 def count_passed_over(roots: Sequence[str | Path], utterances: Iterable[Utterance]) -> Counter[str]:
@@ -77,5 +77,5 @@ def _names(root: str) -> Iterator[str]:
 
 
 def _is_our_own(names: Iterable[str]) -> bool:
-    """Whether a folder with these files is one that `prepare` or `embed` made."""
+    """Whether a folder with these files is from `prepare` or `embed`."""
     return not {"store.json", "plan.json", "failures.jsonl"}.isdisjoint(names)

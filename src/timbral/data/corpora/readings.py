@@ -13,23 +13,23 @@ from timbral.data.manifest import Manifest
 __all__ = ["FIRST_SPEAKERS", "Reading", "describe_readings", "describe_speakers"]
 
 FIRST_SPEAKERS = 4
-"""that are named"""
+"""number of speakers to name"""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A layout, and what it finds."""
+    """A layout and the utterances that it gives."""
 
     layout: str
     rows: Manifest
 
     @cached_property
     def speaker_ids(self) -> list[str]:
-        """In sorted order."""
+        """Ids of the speakers, sorted."""
         return speaker_ids(self.rows)
 
     def speaker_of_path(self) -> dict[str, str]:
-        """Whom each recording is of."""
+        """The speaker of each recording, by path."""
         paths, speakers = (self.rows.table[name].to_pylist() for name in ("path", "speaker"))
         return dict(zip(paths, speakers, strict=True))
 
@@ -40,14 +40,14 @@ def speaker_ids(rows: Manifest) -> list[str]:
 
 
 def describe_speakers(rows: Manifest) -> str:
-    """``4 speakers: p225, p226, p227, p228``; of more the first."""
+    """A text such as ``4 speakers: p225, p226, p227, p228``, with only the first of many."""
     ids = speaker_ids(rows)
     named = ", ".join(ids[:FIRST_SPEAKERS]) + (", …" if len(ids) > FIRST_SPEAKERS else "")
     return f"{len(ids):,} speaker{'' if len(ids) == 1 else 's'}: {named}"
 
 
 def describe_readings(readings: Iterable[Reading]) -> str:
-    """A line a reading: its layout, and the first speakers."""
+    """One line per reading: its layout and the first speakers."""
     lines = [(reading.layout, describe_speakers(reading.rows)) for reading in readings]
     width = max(len(layout) for layout, _ in lines)
     return "\n".join(f"  {layout:{width}}  {speakers}" for layout, speakers in lines)

@@ -20,23 +20,23 @@ from timbral.errors import DataError
 __all__ = ["AUTO", "read_folder", "recognize_layout"]
 
 AUTO = "auto"
-"""the layout that stands for the one that is recognized"""
+"""the name of a layout that means: recognize it"""
 PLAIN, TREE = "folder", "tree"
 FOLDERS_LOOKED_INTO = 20
-"""of a folder that no layout fits, for corpora in them"""
+"""subfolders to check for corpora, in a folder that fits no layout"""
 SPLITS = re.compile(
     r"(train|dev|test|eval|valid|validation)([-_.].*)?|wavs?\d*([-_].*)?|audio|clips|data|flac|mp3",
     re.IGNORECASE,
 )
-"""names of folders that hold speakers and are none"""
+"""names of folders that contain speakers, and are not speakers"""
 CELEBRITY = re.compile(r"id\d{5}")
 """VoxCeleb's and CN-Celeb's names of speakers"""
 TELLING_NAME = 4
-"""letters of a speaker's name, with which a recording's name begins by no accident"""
+"""shortest speaker's name with which a recording's name does not begin by chance"""
 
 
 def recognize_layout(root: Path) -> str:
-    """The first layout whose marks the folder has, else ``folder``; by a few names, and at once."""
+    """The first layout whose marks the folder has, else ``folder``; fast, by a few names."""
     return next(iter(fitting_layouts(root)), PLAIN)
 
 
@@ -70,7 +70,7 @@ def read_folder(root: Path) -> Manifest:
 def _readings(
     layouts: Iterable[str], root: Path, refused: list[DataError] | None = None
 ) -> list[Reading]:
-    """What layouts find, if that is more than half of the recordings that they look at.
+    """The readings of layouts that use more than half of the recordings in their scope.
 
     `refused` takes the errors of those that cannot be read, or whose files hold nothing usable.
     """
@@ -93,7 +93,7 @@ def _readings(
 
 
 def _of_other_speakers(readings: Sequence[Reading]) -> list[Reading]:
-    """The first of all that give each recording the same speaker."""
+    """The first of each group of readings that give all recordings the same speakers."""
     distinct: list[tuple[dict[str, str], Reading]] = []
     for reading in readings:
         speakers = reading.speaker_of_path()
@@ -103,7 +103,7 @@ def _of_other_speakers(readings: Sequence[Reading]) -> list[Reading]:
 
 
 def _read_plain(root: Path) -> Manifest:
-    """A folder without marks: a folder a speaker, if nothing speaks for another reading."""
+    """A folder without marks: one folder per speaker, if nothing indicates another reading."""
     rows = Manifest.of(LAYOUTS[PLAIN].scan(root), PLAIN)
     if len(rows) and _are_speakers(rows):
         return rows
@@ -160,7 +160,7 @@ def _is_named_by_speaker(row: Utterance) -> bool:
 
 
 def _corpora_inside(root: Path) -> str:
-    """Which folders in a folder are corpora, in words."""
+    """A text of which subfolders are corpora."""
     folders = sorted(path for path in root.iterdir() if path.is_dir())[:FOLDERS_LOOKED_INTO]
     found = [
         f"{os.fspath(folder)} ({layouts[0]})"

@@ -33,7 +33,7 @@ from timbral.io.user_code import is_user_source
 __all__ = ["CORPORA", "LAYOUTS", "dataset_folders", "scan_corpus", "scan_datasets", "scan_rows"]
 
 OUTLINE_ENTRIES, OUTLINE_DEPTH = 6, 4
-"""of a folder in an error message"""
+"""size of a folder's outline in an error message"""
 
 CORPORA: dict[str, Corpus] = {
     "folder": FOLDER,
@@ -59,14 +59,13 @@ LAYOUTS: dict[str, Corpus] = {
     "lhotse-shar": LHOTSE_SHAR,
     "lhotse-cuts": LHOTSE_CUTS,
 }
-"""what a corpus may be laid out as: as a corpus is, as a folder that a list format writes, or as
-other tools keep recordings in files of theirs"""
+"""all layouts: of corpora, of folders of list formats, and of other tools' files"""
 
 
 def scan_corpus(layout: str, root: str | Path) -> Manifest:
     """Every utterance of a corpus, sorted by speaker and utterance.
 
-    Raises DataError when the layout is unknown, the folder is missing or no audio lies in it.
+    Raises DataError if the layout is unknown, or the folder is missing or has no audio.
     """
     return check_unique(scan_rows(layout, root), root)
 
@@ -151,9 +150,9 @@ def _layout(name: str) -> Corpus:
 
 
 def _outline(root: Path) -> list[str]:
-    """What lies in a folder: its first entries, and the way down to the first file.
+    """A text of a folder's content: its first entries, and the path down to the first file.
 
-    Of one that is not there what lies beside it, names like its own first.
+    For a missing folder the entries next to it, similar names first.
     """
     if not root.is_dir():
         nearest = get_close_matches(root.name, _entries(root.parent), OUTLINE_ENTRIES, cutoff=0)
@@ -175,7 +174,7 @@ def _outline(root: Path) -> list[str]:
 
 
 def _entries(folder: Path) -> list[str]:
-    """Names in a folder, those of folders with a slash; none where it cannot be read."""
+    """Names in a folder, folders with a slash; empty if it cannot be read."""
     try:
         return sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
     except OSError:

@@ -18,15 +18,15 @@ from timbral.io.text import read_lines
 __all__ = ["Details", "file_above", "lines_of", "with_details"]
 
 Details = Mapping[str, Mapping[str, Value]]
-"""by speaker, values by column"""
+"""values by column, by speaker"""
 LEVELS_ABOVE = 3
-"""a part of a corpus, or a speaker's folder, may be read: the file lies above it"""
+"""how far above a folder to look for the file, as only part of a corpus may be read"""
 
 
 def with_details(
     rows: Iterable[Utterance | AudioError], details: Details
 ) -> Iterator[Utterance | AudioError]:
-    """The rows, each with what is told of its speaker."""
+    """The rows, with the details of their speakers."""
     for row in rows:
         if isinstance(row, Utterance) and row.speaker in details:
             yield replace(row, further={**details[row.speaker], **row.further})
@@ -44,7 +44,7 @@ def file_above(root: Path, name: str) -> Path | None:
 
 
 def lines_of(path: Path | None) -> list[str]:
-    """The lines of a file of details; none where there is no file, or none of text."""
+    """The lines of a file of details; empty if it does not exist or is not text."""
     if path is None:
         return []
     try:

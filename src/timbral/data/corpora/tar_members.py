@@ -1,4 +1,4 @@
-"""What lies in a tar archive, and where; nothing is unpacked."""
+"""List the files of a tar archive and their positions, without unpacking."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from timbral.errors import AudioError
 __all__ = ["TarMember", "tar_members"]
 
 LARGEST_NOTE = 1_000_000
-"""bytes of a member that is read as text"""
+"""most bytes of a member that is read as text"""
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ class TarMember:
     """absolute"""
     name: str
     offset: int
-    """where its bytes begin in the archive"""
+    """offset of its bytes in the archive"""
     size: int
 
     @property
     def recording(self) -> str:
-        """Its bytes, as the path of a recording."""
+        """The path of a recording that means its bytes."""
         return str(Segment(str(self.archive), within=(self.offset, self.size)))
 
     def text(self) -> str:
-        """Its content; ValueError where that is no text, or very long."""
+        """Its content; ValueError if that is not text, or very long."""
         if self.size > LARGEST_NOTE:
             raise ValueError(
                 f"{self.name} has {self.size:,} bytes; at most {LARGEST_NOTE:,} are read"
@@ -44,7 +44,7 @@ class TarMember:
 
 
 def tar_members(archive: Path) -> Iterator[TarMember | AudioError]:
-    """The files of an archive in their order; an AudioError where it cannot be read (further)."""
+    """The files of an archive in order; an AudioError where it cannot be read (further)."""
     try:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:

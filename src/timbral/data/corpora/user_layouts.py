@@ -16,7 +16,7 @@ __all__ = ["user_layout"]
 def user_layout(source: str) -> Corpus:
     """The layout of ``path.py:NAME``: a function from a folder to its utterances, or a `Corpus`.
 
-    The file is run. Raises ConfigError for a file that cannot be run, and for what is neither.
+    The file is run. Raises ConfigError for a file that cannot be run, and any other object.
     """
     found = user_object(source, "a layout")
     if isinstance(found, Corpus):
@@ -30,7 +30,7 @@ def user_layout(source: str) -> Corpus:
 
 
 def _checked(scan: Callable[[Path], object], source: str) -> Callable[[Path], Iterator[Utterance]]:
-    """The scan, whose mistakes are ConfigErrors that name it."""
+    """The scan, with errors turned into ConfigErrors that name it."""
 
     def checked(root: Path) -> Iterator[Utterance]:
         try:

@@ -64,7 +64,7 @@ def _utterance(name: str, files: Mapping[str, TarMember]) -> Utterance | AudioEr
 
 
 def _fields(files: Mapping[str, TarMember]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Speaker and session of a sample, as text; and what else its JSON says."""
+    """Speaker and session of a sample as text, and the further values of its JSON."""
     fields: dict[str, str] = {}
     further: dict[str, Any] = {}
     if "json" in files:

@@ -1,1 +1,1 @@
-"""What a corpus holds, and what looks wrong in it."""
+"""Inspect the content of corpora and what looks wrong in them."""

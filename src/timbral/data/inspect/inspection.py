@@ -1,4 +1,4 @@
-"""What a corpus or prepared data holds, and what in it looks wrong."""
+"""Inspect the content of a corpus or prepared data, and what looks wrong in it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ CLIPPED_FRACTION = 1e-3
 QUIET_DBFS = -50.0
 PAUSE_FRACTION = 0.8
 PAUSE_POWER = 1e-4
-"""of the loudest 30 ms: 40 dB below it is a pause"""
+"""relative to the loudest 30 ms: 40 dB below it is a pause"""
 NARROW_BAND_HZ = 4_200.0
 NARROW_BAND_FRACTION = 1e-6
-"""power above `NARROW_BAND_HZ`, of all, under which a recording was once telephone speech"""
+"""fraction of power above `NARROW_BAND_HZ`, below which a recording was once telephone speech"""
 SPECTRUM_SECONDS = 10
 PROBE_BYTES = 8_192
 
@@ -65,7 +65,7 @@ class Suspect:
 
 @dataclass
 class Inspection:
-    """What was found."""
+    """The results of an inspection."""
 
     source: str
     kind: str
@@ -73,17 +73,17 @@ class Inspection:
     utterances: int
     speakers: int
     sessions: int
-    """that are named; 0 where no utterance has one"""
+    """number of named sessions; 0 if no utterance has one"""
     seconds: Floats
     """lengths of the utterances that have one"""
     per_speaker: Ints
     """utterances of each speaker"""
     rates: Counter[int]
-    """how many recordings have which rate in Hz"""
+    """numbers of recordings by rate in Hz"""
     rms_dbfs: list[float] = field(default_factory=list)
     """RMS levels of the measured utterances"""
     measured: int = 0
-    """utterances whose waves were looked at"""
+    """number of measured utterances"""
     duplicates: list[list[str]] = field(default_factory=list)
     """paths of equal content"""
     suspects: list[Suspect] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Inspection:
         return float(self.seconds.sum()) / 3600
 
     def suspects_by_kind(self) -> Counter[SuspectKind]:
-        """How many suspects there are of each kind."""
+        """Number of suspects of each kind."""
         return Counter(suspect.kind for suspect in self.suspects)
 
 
@@ -181,7 +181,7 @@ def _grouped(rows: list[int], key: Callable[[int], object]) -> list[list[int]]:
 
 
 def _measure(data: DataReader, inspection: Inspection, progress: Progress) -> None:
-    """RMS levels, and what a listener would notice, of some of the utterances."""
+    """Measure RMS levels and audible defects of some of the utterances."""
     rows = range(0, inspection.utterances, -(-inspection.utterances // MEASURED_UTTERANCES))
     for done, row in enumerate(rows, start=1):
         path = data.manifest[row].path
@@ -201,7 +201,7 @@ def _measure(data: DataReader, inspection: Inspection, progress: Progress) -> No
 
 
 def _suspicions(as_it_is: Wave, wave: Wave, rate: int) -> Iterator[tuple[SuspectKind, str]]:
-    """Of a wave as it is, and in [-1, 1]."""
+    """Suspicions about a wave, given unchanged and scaled to [-1, 1]."""
     peak = float(np.abs(as_it_is).max())
     if peak > 1.0:
         gain = float(np.abs(wave).max()) / peak
@@ -224,9 +224,9 @@ def _suspicions(as_it_is: Wave, wave: Wave, rate: int) -> Iterator[tuple[Suspect
 
 
 def _is_narrow_band(wave: Wave, rate: int) -> bool:
-    """Whether the first seconds hold next to no power above `NARROW_BAND_HZ`.
+    """Whether the first seconds have almost no power above `NARROW_BAND_HZ`.
 
-    The first seconds that are not digital silence, which has no spectrum.
+    It uses the first seconds without digital silence, which has no spectrum.
     """
     excerpt = wave[: SPECTRUM_SECONDS * rate]
     if not excerpt.any():

@@ -1,4 +1,4 @@
-"""How inspected data is read: rows, lengths, waves and bytes, one class a kind of data."""
+"""Read inspected data: rows, lengths, waves and bytes, with one class per kind of data."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class DataReader(Protocol):
     """what the data is, in words"""
     manifest: Manifest
     seconds: Floats
-    """lengths (N,); 0 where none is known"""
+    """lengths (N,); 0 if unknown"""
     rates: list[int]
-    """sample rates of the recordings in Hz; 0 or absent where none is known"""
+    """sample rates of the recordings in Hz; 0 or absent if unknown"""
     sizes: list[int]
     """utterances of equal content have equal sizes"""
     unreadable: dict[int, AudioError]
-    """rows without a length, and why"""
+    """rows without a length, with the reason"""
     holds_waves: bool
 
     def content(self, row: int, byte_range: slice) -> bytes:
-        """Bytes of an utterance, by which equal ones are found."""
+        """Bytes of an utterance, to find equal ones."""
 
     def wave(self, row: int) -> tuple[Wave, int]:
-        """The wave (T,) as it is, of any scale, and its rate in Hz; AudioError when unreadable."""
+        """The wave (T,) at any scale, and its rate in Hz; AudioError if it is unreadable."""
 
 
 class StoreReader:

@@ -15,12 +15,12 @@ from timbral.io.outputs import LIST, LIST_MARKER, FileKind, claim_file, claim_fo
 __all__ = ["claim_list", "failures_file", "write_list"]
 
 OTHERS = OWN_NAMES.difference(COLUMNS.names)
-"""columns of prepared data, of vectors and so on, which are no lists"""
+"""columns of prepared data, vectors and other tables that are not lists"""
 TABLE = FileKind("a list of utterances", frozenset(COLUMNS.names), without=OTHERS)
 
 
 def claim_list(output: Path, format: str, sources: Sequence[str | Path]) -> None:
-    """Make `output` this verb's; DataError when it is a source, or holds anything but a list."""
+    """Claim `output` for a list; DataError if it is a source, or contains anything but a list."""
     check_choice("format", format, LIST_FORMATS)
     if LIST_FORMATS[format].layout is None:
         claim_file(output, LIST_FORMATS[format].kind or TABLE, sources)
@@ -53,7 +53,7 @@ def write_list(manifest: Manifest, output: Path, format: str) -> tuple[int, int]
 
 
 def _check_columns_stay(manifest: Manifest, output: Path) -> None:
-    """DataError when a table that would be overwritten has a column that the new one lacks."""
+    """Raise DataError if a table to be overwritten has a column that the new one lacks."""
     lost = table_columns(output) - {*COLUMNS.names, *manifest.further_names}
     if lost:
         raise DataError(
@@ -63,7 +63,7 @@ def _check_columns_stay(manifest: Manifest, output: Path) -> None:
 
 
 def failures_file(output: Path, format: str) -> Path:
-    """Where the failures of a list are listed."""
+    """The file for the failures of a list."""
     if LIST_FORMATS[format].layout is None:
         return output.with_name(f"{output.name}.failures.jsonl")
     return output / "failures.jsonl"

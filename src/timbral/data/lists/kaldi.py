@@ -109,12 +109,12 @@ class _Pairs:
     """Lines ``KEY VALUE`` of a list."""
 
     entries: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """by key: FILE:LINE, and the value"""
+    """FILE:LINE and value by key"""
     failures: list[AudioError] = field(default_factory=list)
 
 
 def _read_pairs(path: Path) -> _Pairs:
-    """DataError when the file cannot be read, or a key stands there twice."""
+    """Read a file of pairs; DataError if it cannot be read, or a key occurs twice."""
     pairs = _Pairs()
     for number, line in read_lines(path, "a list of a Kaldi data directory (wav.scp, utt2spk)"):
         where = f"{path}:{number}"
@@ -176,7 +176,7 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
 
 
 def _check_expressible(manifest: Manifest) -> None:
-    """DataError for a recording that is not taken as it is: of one channel, or played faster."""
+    """Raise DataError for what Kaldi cannot express: a single channel, or another speed."""
     for row in manifest:
         if not Segment.of(row.path).is_as_recorded:
             raise DataError(

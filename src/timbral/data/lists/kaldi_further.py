@@ -24,7 +24,7 @@ NOT_IN_WORDS = re.compile(r"\W+")
 
 @dataclass(frozen=True)
 class FurtherFiles:
-    """What the files say, by column: values by speaker, and values by utterance."""
+    """The values of the files, by column: by speaker, and by utterance."""
 
     of_speakers: Mapping[str, Mapping[str, str]]
     of_utterances: Mapping[str, Mapping[str, str]]
@@ -38,7 +38,7 @@ class FurtherFiles:
         return cls(_read_files(root, "spk2"), of_utterances)
 
     def values(self, utterance: str, speaker: str) -> dict[str, Value]:
-        """What is known of an utterance; of a column that both tell, what the utterance's says."""
+        """The values for an utterance; those by utterance take precedence."""
         found: dict[str, Value] = {}
         for columns, key in ((self.of_speakers, speaker), (self.of_utterances, utterance)):
             found |= {name: values[key] for name, values in columns.items() if key in values}
@@ -56,7 +56,7 @@ def _read_files(root: Path, prefix: str) -> dict[str, Mapping[str, str]]:
 
 
 def _read(path: Path) -> dict[str, str]:
-    """The value of each key; a line without one, such as an empty transcript, tells nothing."""
+    """The value of each key; lines without a value, such as empty transcripts, are skipped."""
     values: dict[str, str] = {}
     for number, line in read_lines(path, "a list of a Kaldi data directory"):
         key, *rest = split_words(line, maxsplit=1)

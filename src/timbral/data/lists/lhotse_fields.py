@@ -14,7 +14,7 @@ __all__ = ["OWN_TEXTS", "Row", "channel_of", "check_expressible", "fields_of", "
 
 Row = dict[str, Any]
 OWN_TEXTS = ("gender", "language", "text")
-"""further columns that a supervision has fields for"""
+"""further columns with fields in a supervision"""
 
 
 def recording_of(name: str, file: str) -> Row:

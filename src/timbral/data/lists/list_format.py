@@ -1,4 +1,4 @@
-"""What a list format is."""
+"""The definition of a list format."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["ListFormat", "write_failures"]
 
 @dataclass(frozen=True)
 class ListFormat:
-    """One way to hand a list of utterances to other tools."""
+    """A format of lists of utterances for other tools."""
 
     write: Callable[[Manifest, Path], tuple[int, int]]
     """(utterances, output) -> the numbers of utterances written and of failures"""
     is_text: bool = False
-    """one file of text, which may go to standard output"""
+    """a single text file, which may go to standard output"""
     layout: Corpus | None = None
     """how a folder of this format is read as a corpus; None: it is a file, or is not read"""
     kind: FileKind | None = None

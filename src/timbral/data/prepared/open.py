@@ -1,4 +1,4 @@
-"""Opening prepared data of any format that training reads."""
+"""Open prepared data of any format that training reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["open_prepared"]
 def open_prepared(folder: str | Path) -> PreparedData:
     """A store of PCM, or precomputed mels, `prepare`'s or PaddleSpeech's.
 
-    Raises DataError when the folder holds neither, or when its preparation was not finished.
+    Raises DataError for any other folder, or if its preparation was not finished.
     """
     folder = Path(folder)
     return PrecomputedMels.open(folder) if holds_mels(folder) else Store.open(folder)

@@ -52,16 +52,16 @@ UTTERANCES = "utterances.parquet"
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """What a preparation ended with."""
+    """The result of a preparation."""
 
     num_utterances: int
     num_speakers: int
     hours: float
     num_failures: int
     num_too_short: int
-    """of the failures: recordings that precomputed mels do not take"""
+    """failures because recordings are too short for precomputed mels"""
     reused: bool
-    """the folder held it already, complete"""
+    """whether the folder already contained the complete data"""
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class _Shard:
     preprocessing: Preprocessing
     format: str
     plan: str
-    """hash of the job; an index of another job does not count"""
+    """hash of the job; indexes of other jobs are ignored"""
 
     @property
     def index(self) -> Path:
         return _index_path(self.folder, self.number)
 
     def is_done(self) -> bool:
-        """Whether it was written by this job, of the recordings as they are now."""
+        """Whether it was written by this job from the current recordings."""
         if not self.index.exists():
             return False
         index = read_json(self.index)
@@ -160,7 +160,7 @@ def prepare(
 
 
 def _claim(folder: Path, utterances: Manifest, preprocessing: Preprocessing, format: str) -> str:
-    """Tie the folder to this job; returns the job's hash."""
+    """Claim the folder for this job; returns the job's hash."""
     digest = hashlib.sha256()
     for row in utterances:
         if Segment.of(row.path).file.lower().endswith(FFMPEG_SUFFIXES):
@@ -187,7 +187,7 @@ def _claim(folder: Path, utterances: Manifest, preprocessing: Preprocessing, for
 
 
 def _check_file_names(utterances: Iterable[Utterance], format: str) -> None:
-    """DataError when an utterance makes no file name, or two of one speaker make the same."""
+    """Raise DataError if an utterance gives no valid file name, or two of a speaker the same."""
     file_name = FORMATS[format].file_name
     if file_name is None:
         return
@@ -221,7 +221,7 @@ def _prepare_shards(shards: Iterator[_Shard], total: int, workers: int, progress
 
 
 def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
-    """Shards by worker processes; few wait at a time, so that a long list costs no memory."""
+    """Prepare shards in worker processes; few are queued at a time, to save memory."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         pending: set[Future[int]] = set()
@@ -285,7 +285,7 @@ def _prepare_shard(shard: _Shard) -> int:
 
 
 def _finish(folder: Path, utterances: Manifest, preprocessing: Preprocessing, format: str) -> None:
-    """Gather what the shards' indexes say; `utterances.parquet` comes last and means complete."""
+    """Combine the shards' indexes; `utterances.parquet` is written last and means complete."""
     indexes = [_index_path(folder, shard) for shard in range(_num_shards(utterances))]
     totals = Totals()
     listed = [failure.as_dict() for failure in utterances.failures]

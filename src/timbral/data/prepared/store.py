@@ -69,7 +69,7 @@ class Store(PreparedData):
 
     @classmethod
     def open(cls, folder: str | Path) -> Store:
-        """Open a store; DataError when there is none, or another format, or it is incomplete."""
+        """Open a store; DataError if there is none, it has another format, or it is incomplete."""
         folder = Path(folder)
         if (format := prepared_format(folder)) not in ("arrow", None):
             raise DataError(f"{folder}: has the format {format}, but arrow is needed here")
@@ -79,7 +79,7 @@ class Store(PreparedData):
         return store
 
     def _check_shards(self) -> None:
-        """DataError for a shard that is missing or ends early: beyond it would be silence."""
+        """Raise DataError for a missing or truncated shard, which would be read as silence."""
         most = int(self._shard.max(initial=-1))
         if most >= MOST_SHARDS:
             raise DataError(f"{self.folder}: its table refers to shard {most}; {COPY_AGAIN}")
@@ -129,5 +129,5 @@ class Store(PreparedData):
 
 
 def shard_path(folder: Path, shard: int) -> Path:
-    """Where a shard of PCM lies."""
+    """The path of a shard of PCM."""
     return folder / "shards" / f"{shard:05d}.arrow"

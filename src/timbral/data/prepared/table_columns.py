@@ -1,4 +1,4 @@
-"""The columns of the table of prepared data, checked: it may be damaged, or another program's."""
+"""Read and check the table of prepared data, which may be damaged or another program's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timbral.errors import DataError
 __all__ = ["read_columns"]
 
 TEXTS = ("utterance", "speaker", "session", "path", "corpus")
-"""that every table has"""
+"""text columns of every table"""
 REMEDY = "copy or prepare the folder again"
 
 

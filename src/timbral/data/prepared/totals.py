@@ -1,4 +1,4 @@
-"""What a preparation counted, as store.json has it."""
+"""The totals of a preparation, as in store.json."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Totals"]
 
 @dataclass
 class Totals:
-    """Counted while the indexes are read; in store.json."""
+    """Totals, counted while the indexes are read, and stored in store.json."""
 
     failures: int = 0
     too_short: int = 0
@@ -23,7 +23,7 @@ class Totals:
 
     @classmethod
     def read(cls, path: Path) -> Totals:
-        """The totals in a store.json; DataError when it holds others."""
+        """The totals in a store.json; DataError if they are invalid."""
         metadata = read_json(path)
         totals = metadata.get("totals") if isinstance(metadata, dict) else None
         names = {item.name for item in fields(cls)}
