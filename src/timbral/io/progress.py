@@ -107,11 +107,11 @@ def _clock(seconds: float) -> str:
 
 
 @contextmanager
-def _shown(display: Display) -> Iterator[Callable[[], None]]:
+def _shown(display: Display, *, transient: bool = False) -> Iterator[Callable[[], None]]:
     """Show a display while the block runs; yields a function to call after each update."""
     console = Console(stderr=True)
     if console.is_terminal:
-        with Live(display, console=console, refresh_per_second=4):
+        with Live(display, console=console, refresh_per_second=4, transient=transient):
             yield lambda: None  # it is drawn again by itself
         return
     last = display.started
@@ -143,7 +143,7 @@ def clock(what: str) -> Iterator[None]:
 
     Nothing may be written to standard output meanwhile: on a terminal it would go astray.
     """
-    with _shown(Display(what, counted=False)):
+    with _shown(Display(what, counted=False), transient=True):
         yield
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
@@ -21,7 +21,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import announce_length, check_files, check_folders
+from timbral.cli.early_checks import announce_length, check_files, check_folders, clock_of
 from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation, encoder_of
 from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import AudioError, ConfigError
@@ -69,7 +69,7 @@ def run(
 
     example: timbral identify gallery.db unknown.wav --false-accept 0.05
     """
-    _check(recordings, calibration, strangers)
+    seconds = _check(recordings, calibration, strangers)
     from timbral.gallery.gallery import Gallery
 
     opened = Gallery(gallery)
@@ -82,7 +82,8 @@ def run(
     )  # fmt: skip
     paths = list(map(str, recordings))
     given = [with_channel(path, channel) for path in paths]
-    found, failed = _print_all(identifier.identify_many(given, names=paths), json, len(paths) > 1)
+    answers = _with_clock(identifier.identify_many(given, names=paths), seconds)
+    found, failed = _print_all(answers, json, len(paths) > 1)
     if failed:
         print(f"{count(failed, 'recording')} could not be used", file=sys.stderr)
         return SOME_FAILED
@@ -90,13 +91,29 @@ def run(
     return max(_code(each, is_decided) for each in found) if exit_code else OK
 
 
-def _check(recordings: Sequence[Path], calibration: Path | None, strangers: Path | None) -> None:
-    """ConfigError for no recordings, DataError for files that are not there; tells a long wait."""
+def _check(recordings: Sequence[Path], calibration: Path | None, strangers: Path | None) -> float:
+    """ConfigError for no recordings, DataError for files that are not there.
+
+    Announces long recordings, and returns the seconds of all of them.
+    """
     if not recordings:
         raise ConfigError("give one or more recordings after the gallery")
     check_files(calibration)
     check_folders(strangers)
-    announce_length(*recordings)
+    return announce_length(*recordings)
+
+
+def _with_clock(
+    answers: Iterable[Identification | AudioError], seconds: float
+) -> Iterator[Identification | AudioError]:
+    """The answers, and a clock before each of them if the recordings are long."""
+    waiting = iter(answers)
+    while True:
+        with clock_of(seconds):
+            answer = next(waiting, None)
+        if answer is None:
+            return
+        yield answer
 
 
 def _code(found: Identification, is_decided: bool) -> int:
