@@ -41,6 +41,7 @@ __all__ = [
     "check_choice",
     "check_ranges",
     "did_you_mean",
+    "first_line",
 ]
 
 
@@ -183,6 +184,11 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     return f"{hint} allowed: {', '.join(names)}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, for a message of one line; its class if it has none."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def check_choice(key: str, value: str, allowed: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from timbral.checkpoints.known_files import (
     WEIGHT_FILES,
     WEIGHTS_FILE,
 )
-from timbral.errors import CheckpointError, MissingExtraError
+from timbral.errors import CheckpointError, MissingExtraError, first_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -126,7 +126,7 @@ def hub_failure(name: HubName, error: Exception) -> CheckpointError:
     for kinds, reason in reasons:
         if isinstance(error, kinds):
             return CheckpointError(f"{name}: {reason}")
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    reason = first_line(error)
     return CheckpointError(
         f"{name}: no such folder, and the Hugging Face Hub could not be reached to look for a "
         f"repository of that name ({reason})"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from timbral.checkpoints.hub_names import MAIN, HubName
 from timbral.checkpoints.hub_repository import hub_client
-from timbral.errors import CheckpointError
+from timbral.errors import CheckpointError, first_line
 
 __all__ = ["upload_folder"]
 
@@ -41,5 +41,5 @@ def _why(repository: str, error: Exception) -> str:
             f"{repository}: the Hugging Face Hub does not let you write there; run `hf auth "
             "login` with a token that may write"
         )
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    reason = first_line(error)
     return f"{repository}: could not be uploaded to the Hugging Face Hub ({reason})"

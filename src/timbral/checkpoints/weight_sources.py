@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from timbral.errors import CheckpointError, MissingExtraError
+from timbral.errors import CheckpointError, MissingExtraError, first_line
 from timbral.io.files import file_sha256
 
 __all__ = ["Hub", "Shipped", "Source", "Wheel"]
@@ -188,7 +188,7 @@ class Hub:
                 "auth login`"
             ) from None
         except Exception as error:  # the Hub's client raises its HTTP library's errors, too
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             raise CheckpointError(
                 f"{self.repository} could not be downloaded from the Hugging Face Hub ({reason}); "
                 "a local copy of it can be given as `weights_dir`"

@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from timbral.errors import DataError
+from timbral.errors import DataError, first_line
 from timbral.io.text import open_text
 
 __all__ = ["TABLE_SUFFIXES", "read_text_columns"]
@@ -41,7 +41,7 @@ def read_text_columns(path: Path, wanted: Collection[str]) -> tuple[pa.Table, li
     try:
         table, names = READERS[path.suffix.lower()](path, wanted)
     except (OSError, pa.ArrowException, ValueError, TypeError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise DataError(f"{path}: cannot be read as a table of utterances ({reason})") from None
     return table, names
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from timbral.audio.segments import Segment
-from timbral.errors import DataError
+from timbral.errors import DataError, first_line
 from timbral.io.files import atomic_write
 from timbral.io.outputs import TRAINING_LIST
 from timbral.io.types import Ints
@@ -58,7 +58,7 @@ class TrainingList:
             table = pa.table([column.cast(pa.string()) for column in table.columns], list(COLUMNS))
             table.validate(full=True)
         except (OSError, pa.ArrowException, KeyError) as error:
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
             raise DataError(
                 f"{path}: cannot be read as the list of what a run trained on ({reason})"
             ) from None

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from timbral.errors import DataError, MissingExtraError, UnavailableError
+from timbral.errors import DataError, MissingExtraError, UnavailableError, first_line
 from timbral.gallery.connections import Connections
 from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
 
@@ -135,7 +135,7 @@ class PostgresDatabase:
         try:
             yield
         except psycopg.Error as error:
-            reason = str(error).strip().partition("\n")[0]
+            reason = first_line(error)
             refusal = f"{self.location}: PostgreSQL refuses ({reason})"
             if isinstance(error, psycopg.OperationalError):
                 raise UnavailableError(refusal) from error

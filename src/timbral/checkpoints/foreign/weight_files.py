@@ -22,7 +22,7 @@ from timbral.checkpoints.foreign.file_kinds import (
 )
 from timbral.checkpoints.foreign.onnx_layers import read_onnx_layers
 from timbral.checkpoints.known_files import CONFIG_FILES, RECIPE_FILES, WEIGHT_FILES
-from timbral.errors import CheckpointError
+from timbral.errors import CheckpointError, first_line
 from timbral.io.json_parsing import parse_json
 from timbral.io.pickles import UnknownNameError, names_in_pickles, read_pickle
 
@@ -190,7 +190,7 @@ def _unknown_names(error: Exception, content: bytes) -> list[str]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:LONGEST_REASON] or type(error).__name__
+    return first_line(error)[:LONGEST_REASON]
 
 
 def _read_text(path: Path) -> str:

@@ -19,7 +19,7 @@ from timbral.data.corpora.corpus import Corpus
 from timbral.data.further_columns import unfit_type
 from timbral.data.locations import listed_path
 from timbral.data.manifest import Utterance
-from timbral.errors import AudioError, DataError
+from timbral.errors import AudioError, DataError, first_line
 from timbral.io.json_parsing import parse_json
 
 __all__ = [
@@ -118,7 +118,7 @@ def _rows(path: Path, choice: ColumnChoice) -> Iterator[_Row | AudioError]:
             yield from columns.rows(batch, whole.address, path, number)
             number += batch.num_rows
     except (OSError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise DataError(f"{path}: cannot be read as a dataset's Arrow file ({reason})") from None
 
 

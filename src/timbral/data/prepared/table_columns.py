@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from timbral.errors import DataError
+from timbral.errors import DataError, first_line
 
 __all__ = ["read_columns"]
 
@@ -28,7 +28,7 @@ def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = 
         table = pa.parquet.read_table(path, partitioning=None)
         present = table.column_names  # decoded now, since they may not be UTF-8
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise DataError(f"{path}: cannot be read as Parquet ({reason}); {REMEDY}") from None
     kinds = dict.fromkeys((*TEXTS, *files), pa.string()) | dict.fromkeys(counts, pa.int64())
     for name, kind in kinds.items():

@@ -14,7 +14,7 @@ from timbral.embeddings.audit import findings
 from timbral.embeddings.audit.second_speaker import SplitRecordings
 from timbral.embeddings.precision import precision_of, warn_of_precisions
 from timbral.embeddings.table import AUDIT_FILE, read_embeddings, write_table
-from timbral.errors import ConfigError, DataError
+from timbral.errors import ConfigError, DataError, first_line
 from timbral.io.outputs import claim_file
 
 __all__ = ["findings_path", "read_findings", "write_findings"]
@@ -80,7 +80,7 @@ def read_findings(path: Path) -> pa.Table:
         table = table.cast(findings.SCHEMA)
         table.validate(full=True)  # that texts are UTF-8
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise DataError(
             f"{path}: is not a table of findings ({reason}); delete it, and audit the folder again"
         ) from None
