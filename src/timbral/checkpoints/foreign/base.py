@@ -7,12 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.encoders.base import EncoderConfig
 
-__all__ = ["Container", "Content", "ConvertedWeights", "Format", "only_tensors", "rename"]
+__all__ = [
+    "Container",
+    "Content",
+    "ConvertedWeights",
+    "Format",
+    "only_tensors",
+    "rename",
+    "without_weight_norm",
+]
 
 Container = Literal["torch", "safetensors", "arrays", "onnx"]
 """how the weights are stored; `arrays`: a pickle of NumPy arrays, as Paddle writes it; `onnx`: by
@@ -83,6 +92,24 @@ class Format:
 def only_tensors(values: Mapping[Any, Any]) -> dict[str, Tensor]:
     """The tensors of a dictionary, by name."""
     return {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
+
+
+def without_weight_norm(state: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:
+    """The tensors with the weight normalization of WavLM's positional convolution multiplied out.
+
+    The weight is g v / |v|, with one g per tap; torch has named both halves in two ways. `layer` is
+    the prefix of the convolution's names.
+    """
+    merged = dict(state)
+    for length, direction in (
+        ("weight_g", "weight_v"),
+        ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+    ):
+        if layer + length in merged and layer + direction in merged:
+            g, v = merged.pop(layer + length), merged.pop(layer + direction)
+            norm = torch.linalg.vector_norm(v, dim=(0, 1), keepdim=True)
+            merged[f"{layer}weight"] = g * v / norm
+    return merged
 
 
 def rename(name: str, patterns: Sequence[tuple[str, str]]) -> str:

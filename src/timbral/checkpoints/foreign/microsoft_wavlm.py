@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from timbral.checkpoints.foreign.base import rename
+from timbral.checkpoints.foreign.base import rename, without_weight_norm
 
 __all__ = ["split_wavlm", "wavlm_sizes", "wavlm_tensors"]
 
@@ -48,21 +47,13 @@ def split_wavlm(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Split tensors into those of WavLM, whose prefix is removed, and the others.
 
-    Weight normalization of the positional convolution (g v / |v|, one g a tap) is multiplied out;
-    torch has written its two halves under two pairs of names.
+    WavLM's get no weight normalization (`without_weight_norm`).
     """
     wavlm = {
         key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)
     }
-    for length, direction in (
-        ("weight_g", "weight_v"),
-        ("parametrizations.weight.original0", "parametrizations.weight.original1"),
-    ):
-        if WEIGHT_NORM + length in wavlm and WEIGHT_NORM + direction in wavlm:
-            g, v = wavlm.pop(WEIGHT_NORM + length), wavlm.pop(WEIGHT_NORM + direction)
-            norm = torch.linalg.vector_norm(v, dim=(0, 1), keepdim=True)
-            wavlm[WEIGHT_NORM + "weight"] = g * v / norm
-    return wavlm, {key: tensor for key, tensor in state.items() if not key.startswith(prefix)}
+    others = {key: tensor for key, tensor in state.items() if not key.startswith(prefix)}
+    return without_weight_norm(wavlm, WEIGHT_NORM), others
 
 
 def wavlm_tensors(wavlm: Mapping[str, Tensor]) -> dict[str, Tensor]:

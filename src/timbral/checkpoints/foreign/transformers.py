@@ -15,6 +15,7 @@ from timbral.checkpoints.foreign.base import (
     Format,
     only_tensors,
     rename,
+    without_weight_norm,
 )
 from timbral.config.yaml import from_mapping
 from timbral.encoders.wavlm.wavlm_config import WavlmConfig
@@ -71,7 +72,7 @@ def wavlm_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors as ``encoder.*`` of transformers' WavLMForXVector, or of a bare WavLMModel."""
     if not any(key.startswith("wavlm.") for key in state):
         state = {f"wavlm.{key}": tensor for key, tensor in state.items()}
-    state = _folded(state)
+    state = without_weight_norm(state, "wavlm.encoder.pos_conv_embed.conv.")
     tensors: dict[str, Tensor] = {}
     for key, tensor in state.items():
         if UNUSED.match(key):
@@ -95,24 +96,6 @@ def _as_convolution(key: str, state: Mapping[str, Tensor]) -> Tensor:
     if before is None or weight.shape[1] % len(before):
         return weight  # loading then reports what does not fit
     return weight.view(len(weight), -1, len(before)).transpose(1, 2)
-
-
-def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weight normalization of the positional convolution (g v / |v|, one g a tap) multiplied out.
-
-    Transformers has written its two halves under two pairs of names.
-    """
-    state = dict(state)
-    for length, direction in (
-        ("weight_g", "weight_v"),
-        ("parametrizations.weight.original0", "parametrizations.weight.original1"),
-    ):
-        start = "wavlm.encoder.pos_conv_embed.conv."
-        if start + length in state and start + direction in state:
-            g, v = state.pop(start + length), state.pop(start + direction)
-            norm = torch.linalg.vector_norm(v, dim=(0, 1), keepdim=True)
-            state[start + "weight"] = g * v / norm
-    return state
 
 
 def config_from(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> WavlmConfig:
