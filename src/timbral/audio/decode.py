@@ -100,7 +100,7 @@ def decode_as_is(path: str | Path) -> tuple[Wave, int]:
 
 
 def decode_channels(path: str | Path) -> tuple[Samples, int]:
-    """As `decode`, but every channel, (T, C), and silence is no error."""
+    """As `decode`, but every channel (T, C), also of a silent recording; other errors as there."""
     segment, name = Segment.of(str(path)), str(path)
     with _opened(segment, name, whole=True) as sound:
         samples = _played(_samples(sound, segment, name), sound, segment)
@@ -311,7 +311,10 @@ def stated_seconds(path: str | Path) -> float | None:
 
 
 def as_float32(wave: NDArray[Any], name: str) -> Wave:
-    """Samples (T,) as float32: integers are scaled as PCM, floats keep their scale."""
+    """Samples (T,) as float32: integers are scaled as PCM, floats keep their scale.
+
+    Raises AudioError, which calls them `name`, for other types and shapes.
+    """
     if wave.ndim != 1:
         reason = f"one channel of shape (T,) is needed, got an array of shape {wave.shape}"
         raise AudioError(name, reason, "unsupported")

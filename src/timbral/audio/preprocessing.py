@@ -59,7 +59,8 @@ class Preprocessing:
     ) -> tuple[Wave, Floats]:
         """The same, and the ranges (K, 2) of the recording that are kept, in seconds.
 
-        ddvc trims before resampling, PaddleSpeech after raising the level.
+        ddvc trims before resampling, PaddleSpeech after raising the level. AudioError if nothing is
+        left.
         """
         kept = np.array([[0.0, wave.size / source_rate]])
         if self.trim == "edges":

@@ -141,7 +141,10 @@ def write_converted(
 
 
 def build_converted(weights: ConvertedWeights) -> SpeakerEncoder:
-    """The encoder with its tensors; those that the source lacks are random, with a fixed seed."""
+    """The encoder with its tensors; those that the source lacks are random, with a fixed seed.
+
+    Raises CheckpointError if sizes or tensors do not fit.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:

@@ -27,7 +27,7 @@ def read_document(path: Path) -> Any:
 
 
 def parse_document(text: str, source: str) -> Any:
-    """The same of a text that came from `source`."""
+    """Parse a text that came from `source`; ConfigError with its line if it is invalid."""
     try:
         return json.loads(text, object_pairs_hook=_once)
     except _RepeatedKeyError as error:

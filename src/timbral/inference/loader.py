@@ -90,9 +90,7 @@ class RecordingLoader:
         sample_rate: float | None,
         samples: int,
     ) -> Iterator[list[Wave]]:
-        """Recordings in order, loaded in threads, in lists of at least `samples` samples (not the
-        last).
-        """
+        """Recordings in order, loaded in threads, in lists of `samples` or more (but the last)."""
 
         def load(row: int) -> Wave:
             return self.load(recordings[row], f"{argument}[{row}]", sample_rate)

@@ -70,6 +70,9 @@ class WindowedEncoder:
         Returns:
             times (W, 2), start and end of each window in seconds of the preprocessed recording (if
             `preprocessing.trim` cuts silence, of what is left), and vectors (W, E)
+
+        Raises InputError for several recordings, ConfigError for impossible windows, and the errors
+        of `encode`.
         """
         if several_recordings(audio) is not None:
             raise InputError("encode_windows takes one recording, not several")

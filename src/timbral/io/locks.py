@@ -36,7 +36,10 @@ class NoLocksError(Exception):
 
 
 def try_flock(descriptor: int) -> bool:
-    """Lock an open file or folder until it is closed; False if another process has locked it."""
+    """Lock an open file or folder until it is closed; False if another process has locked it.
+
+    Raises NoLocksError on a file system without locks.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

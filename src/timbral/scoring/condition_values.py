@@ -80,7 +80,10 @@ def seconds_of(
     rows: Ints,
     speakers: pa.Array | None,
 ) -> Floats:
-    """Seconds of each name (K,), summed over a model's recordings; NaN if unknown."""
+    """Seconds of each name (K,), summed over a model's recordings; NaN if unknown.
+
+    Arguments and errors as for `values_of`; also DataError for a value that is not a number.
+    """
     each = _each_value(DURATION, source, recordings, table, rows, speakers)
     try:
         seconds = np.asarray(each.cast(pa.float64()).fill_null(np.nan), dtype=np.float64)

@@ -153,7 +153,7 @@ class _Scores:
         return np.split(together, np.cumsum(self._sizes)[:-1])
 
     def required(self, fraction: float) -> list[Vectors]:
-        """As `read`, for a file that this rank or another has written."""
+        """As `read`, for a file that this rank or another has written; TrainingError without it."""
         scores = self.read(fraction)
         if scores is None:
             raise TrainingError(f"{self._path(fraction)}: cannot be read; start the same run again")

@@ -52,7 +52,10 @@ NAMES: tuple[tuple[str, str], ...] = (
 
 
 def campplus_tensors(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Tensor]]:
-    """The embedding dimension of 3D-Speaker's ``CAMPPlus``, and its tensors as ``encoder.*``."""
+    """The embedding dimension of 3D-Speaker's ``CAMPPlus``, and its tensors as ``encoder.*``.
+
+    Raises CheckpointError for any other network.
+    """
     if MARKS[0] not in state:
         raise CheckpointError("these are not weights of CAM++ as 3D-Speaker builds it")
     tensors = {}

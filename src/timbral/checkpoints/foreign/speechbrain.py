@@ -36,7 +36,8 @@ LINEAR = re.compile(r"(\.se_block\.conv[12]|^asp\.conv|^fc)\.conv\.weight$")
 def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, Tensor]]:
     """Config of SpeechBrain's ``ECAPA_TDNN``, and its tensors as ``encoder.*``.
 
-    Its convolutions of kernel 1 over vectors and scores are linear layers here.
+    Its convolutions of kernel 1 over vectors and scores are linear layers here. Raises
+    CheckpointError if a tensor is missing.
     """
     tensors = {}
     for key, tensor in state.items():

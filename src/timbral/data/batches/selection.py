@@ -20,8 +20,9 @@ def split_speakers(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of the store to train on and to validate on, by speaker.
 
-    `validation` is a file of speakers, a number of speakers, or ``auto``: a tenth of them, 2 to
-    20, and none of fewer than 20. Excluded speakers are in neither.
+    `validation` is a file of speakers, a number of speakers, or ``auto``: a tenth of them, 2 to 20,
+    and none of fewer than 20. Excluded speakers are in neither. Raises DataError for unknown
+    speakers, if none are left to train on, and for a single one to validate on.
     """
     speakers = set(store.speaker_names)
     if exclude is not None:

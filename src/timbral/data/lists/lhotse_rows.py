@@ -259,7 +259,7 @@ def _typed(value: Any) -> Any:
 
 
 def read_lines_of(root: Path, kind: str) -> Iterator[Line]:
-    """Lines of ``*KIND*.jsonl[.gz]``; `kind` is recordings or supervisions."""
+    """Lines of ``*KIND*.jsonl[.gz]``, recordings or supervisions; DataError without any."""
     paths = sorted([*root.glob(f"*{kind}*.jsonl"), *root.glob(f"*{kind}*.jsonl.gz")])
     if not paths:
         raise DataError(f"{root}: contains no *{kind}*.jsonl or *{kind}*.jsonl.gz")

@@ -113,7 +113,10 @@ def _min_samples(config: WavlmConfig) -> int:
 
 
 def add_lora(transformer: WavlmTransformer, rank: int) -> None:
-    """Give the attention's projections low-rank updates; only these will be trained."""
+    """Add low-rank updates to the attention's projections; only these are trained then.
+
+    Raises MissingExtraError without peft.
+    """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
