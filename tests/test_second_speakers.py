@@ -254,6 +254,18 @@ def test_audit_reads_the_recordings_and_is_resumed(
     assert len(re.findall(r"another voice (until|from) \d+\.\d s( on)?\? \(", page)) >= 8
 
 
+def test_a_moved_corpus_is_not_embedded_again(
+    ask: Ask, run: Path, embedded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, moved = embedded.parent / "corpus", embedded.parent / "moved"
+    answer = ask("audit", embedded, "--encoder", run, "--min-probability", 0)
+    corpus.rename(moved)
+    timbral.embed(run, moved, embedded)
+    monkeypatch.setattr(part_vectors, "_embed", lambda *_: pytest.fail("embedded again"))
+    again = ask("audit", embedded, "--encoder", run, "--min-probability", 0)
+    assert again.out == answer.out
+
+
 def test_the_moment_is_one_of_the_recording_as_it_is(
     run: Path, embedded: Path, tmp_path: Path
 ) -> None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
-from timbral.audio.segments import Segment
 from timbral.bulk.shards import DAMAGED, HASHING_THREADS, EmbeddedRow, Shard, parse_shard
-from timbral.data.file_state import FileState, file_stamp
+from timbral.data.file_state import FileState, content_name, file_stamp
 from timbral.data.manifest import Utterance
 from timbral.embeddings.table import vectors_of
 from timbral.errors import DataError
@@ -25,8 +23,8 @@ from timbral.io.storage import Folder
 __all__ = ["KnownRows", "with_known_rows"]
 
 MEASURED = ("duration_seconds", "speech_seconds", "risks", "bandwidth_hz", "snr_db")
-_Content = tuple[int, str, str, str]
-"""bytes and SHA-256 of a recording's file, its suffix, and which segment of it is meant"""
+_Content = tuple[int, str, str]
+"""bytes and SHA-256 of a recording's file, and its `content_name`"""
 _Saved = tuple[FileState, EmbeddedRow]
 """of a recording: what its file was, and what was made of it"""
 
@@ -131,8 +129,7 @@ def with_known_rows(
 
 
 def _content(path: str, state: FileState) -> _Content:
-    file = Segment.of(path).file
-    return state.size, state.sha256, PurePath(file).suffix.lower(), path[len(file) :]
+    return state.size, state.sha256, content_name(path)
 
 
 def _saved_rows(content: bytes, path: str) -> list[tuple[str, str, FileState, EmbeddedRow]]:

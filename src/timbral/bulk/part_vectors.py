@@ -1,8 +1,8 @@
 """Vectors of the two parts of recordings that were embedded, for an audit; resumable.
 
 Finished shards lie in the `embed` folder, in .parts/; a killed job is resumed behind them, and
-recordings that were changed since are embedded again. What is found is read from the shards, one
-after the other, so that memory does not grow with the corpus.
+recordings that were changed since are embedded again, those of a moved corpus are not. What is
+found is read from the shards, one after the other, so that memory does not grow with the corpus.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def embed_parts(
     for start in range(0, len(utterances), SHARD_RECORDINGS):
         progress(start, len(utterances))
         end = start + SHARD_RECORDINGS
-        shard = Shard(start // SHARD_RECORDINGS, utterances[start:end])
+        shard = Shard(start // SHARD_RECORDINGS, utterances[start:end], movable=True)
         failed = _saved_failures(kept, shard)
         if failed is None:
             content, failed = _embed(embedder, shard)
@@ -172,4 +172,8 @@ def _parse(content: bytes, rows: Ints) -> SplitRecordings:
 def _saved_failures(folder: Folder, shard: Shard) -> list[AudioError] | None:
     """The failures of a shard that is saved and whole; None while it is not."""
     numbers = np.arange(len(shard.utterances))
-    return shard.saved_failures(folder, lambda content: _parse(content, numbers))
+    failures = shard.saved_failures(folder, lambda content: _parse(content, numbers))
+    paths = {row.path for row in shard.utterances}
+    if failures is None or paths.issuperset(failure.path for failure in failures):
+        return failures
+    return None  # the corpus was moved, and they name the old paths

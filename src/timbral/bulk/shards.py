@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from timbral.data.file_state import FileState, file_stamp
+from timbral.data.file_state import FileState, content_name, file_stamp
 from timbral.data.manifest import Utterance
 from timbral.embeddings.table import OPTIONAL_FIELDS, embedded_schema
 from timbral.embeddings.utterance_columns import utterance_columns
@@ -75,6 +75,9 @@ class Shard:
     stamps: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """by row, that of its file before it was read"""
 
+    movable: bool = False
+    """whether the recordings may lie elsewhere: then content stands for paths on a disk"""
+
     @property
     def file_name(self) -> str:
         return shard_file_name(self.number)
@@ -110,7 +113,12 @@ class Shard:
 
     def _names_sha256(self) -> str:
         """Of the five columns of the utterances."""
-        rows = json.dumps([list(row.names().values()) for row in self.utterances])
+        names = [row.names() for row in self.utterances]
+        if self.movable:
+            on_disk = (each for each in names if file_stamp(each["path"])[0] >= 0)
+            for each in on_disk:
+                each["path"] = content_name(each["path"])
+        rows = json.dumps([list(each.values()) for each in names])
         return hashlib.sha256(rows.encode()).hexdigest()
 
     def saved_failures(

@@ -12,7 +12,7 @@ from typing import Self
 from timbral.audio.segments import Segment
 from timbral.io.files import file_sha256
 
-__all__ = ["FileState", "file_size", "file_stamp", "written_ns"]
+__all__ = ["FileState", "content_name", "file_size", "file_stamp", "written_ns"]
 
 NO_FILE = -2
 """bytes of a file whose state is not known"""
@@ -31,6 +31,12 @@ def file_stamp(path: str) -> tuple[int, int]:
     """
     status = _status(path)
     return (-1, 0) if status is None else (status.st_size, status.st_ctime_ns)
+
+
+def content_name(path: str) -> str:
+    """What of a recording's path matters beside its content: suffix and segment of the file."""
+    file = Segment.of(path).file
+    return f"{Path(file).suffix.lower()}{path[len(file) :]}"
 
 
 def written_ns(path: str) -> int:
