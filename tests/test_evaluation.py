@@ -22,6 +22,7 @@ from timbral.scoring.metrics import eer, min_dcf
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import (
     draw_cross_session_trials,
+    draw_many_pairs,
     draw_pairs,
     read_trials,
     write_trials,
@@ -287,6 +288,20 @@ def test_drawn_pairs_are_balanced_and_deterministic() -> None:
         draw_pairs(["a", "a"])
     with pytest.raises(DataError, match="two speakers"):
         draw_pairs(["a", "b"])
+
+
+def test_many_pairs_are_all_of_each_kind_up_to_a_number() -> None:
+    speakers = ["a"] * 3 + ["b"] * 4 + ["c"]
+    drawn = draw_many_pairs(speakers)
+    assert len(np.unique(np.sort(drawn[:, 1:], axis=1), axis=0)) == len(drawn) == 28
+    for label, first, second in drawn.tolist():
+        assert label == (speakers[first] == speakers[second])
+    few = draw_many_pairs(speakers, max_per_kind=5)
+    assert few[:, 0].tolist() == [1] * 5 + [0] * 5
+    assert np.array_equal(few, draw_many_pairs(speakers, max_per_kind=5))
+    for wrong in (["a", "a"], ["a", "b"], []):
+        with pytest.raises(DataError, match="trials need two speakers"):
+            draw_many_pairs(wrong)
 
 
 def utterance(corpus: str, speaker: str, session: str, number: int) -> Utterance:

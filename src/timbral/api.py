@@ -255,8 +255,9 @@ def train(
         workers: processes on this machine that split each batch; the result is the same
         init: an encoder (name, run or checkpoint folder) to initialize the weights from
         keep_classifier: also initialize the loss from `init`; the speakers must be the same
-        keep_old: prepared data of other voices, which must not get worse than with `init`: at the
-            end the trained weights are averaged with those of `init` as far as needed
+        keep_old: prepared data of other voices, which must not get worse than with `init`, nor must
+            degraded copies of them: at the end the trained weights are averaged with those of
+            `init` as far as needed
         teacher: the teacher of a distillation loss: an encoder as for `init`, or an exported file
         checkpoint_path: a checkpoint to resume from, with its step and optimizer, whatever is in
             `output`; data may differ. Excludes `init` and `force_restart`

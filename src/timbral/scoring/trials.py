@@ -11,10 +11,12 @@ from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 from timbral.io.files import atomic_write
 from timbral.io.text import BLANKS
+from timbral.io.types import Ints
 from timbral.scoring.trial_list import Trial, TrialList, read_trial_list
 
 __all__ = [
     "draw_cross_session_trials",
+    "draw_many_pairs",
     "draw_pairs",
     "read_labeled_list",
     "read_trials",
@@ -61,10 +63,7 @@ def draw_pairs(
         for j in range(i + 1, len(rows))
     ]
     if not pairs or len(rows_of) < 2:
-        raise DataError(
-            "trials need two speakers, and one speaker with two utterances; got "
-            f"{len(rows_of)} speakers and {len(speakers)} utterances"
-        )
+        raise DataError(_too_few(len(rows_of), len(speakers)))
     generator = np.random.default_rng(seed)
     chosen = generator.permutation(len(pairs))[:max_per_kind]
     trials = [(1, *pairs[index]) for index in chosen]
@@ -76,6 +75,26 @@ def draw_pairs(
         if speakers[first] != speakers[second]:
             seen.add((first, second))
     return trials + [(0, *pair) for pair in sorted(seen)]
+
+
+def draw_many_pairs(speakers: Sequence[str], *, max_per_kind: int = 20_000, seed: int = 0) -> Ints:
+    """Draw trials as `draw_pairs` does, but all of each kind up to `max_per_kind`: (N, 3).
+
+    Further non-target trials of the same utterances cost little and make error rates steadier.
+    """
+    names, codes = np.unique(np.asarray(speakers), return_inverse=True)
+    rows_of = [np.flatnonzero(codes == code) for code in range(len(names))]
+    targets = [rows[np.stack(np.triu_indices(len(rows), 1), axis=1)] for rows in rows_of]
+    generator = np.random.default_rng(seed)
+    if len(names) < 2 or not any(map(len, targets)):
+        raise DataError(_too_few(len(names), len(codes)))
+    drawn = np.sort(generator.integers(len(codes), size=(4 * max_per_kind, 2)), axis=1)
+    nontargets = np.unique(drawn[codes[drawn[:, 0]] != codes[drawn[:, 1]]], axis=0)
+    chosen = [
+        pairs[generator.permutation(len(pairs))[:max_per_kind]]
+        for pairs in (np.concatenate(targets), nontargets)
+    ]
+    return np.concatenate([np.insert(chosen[0], 0, 1, axis=1), np.insert(chosen[1], 0, 0, axis=1)])
 
 
 def draw_cross_session_trials(
@@ -141,3 +160,10 @@ def trial_line(*words: str) -> str:
                 "break, or begins or ends with a space); rename the file"
             )
     return ("\t" if any(" " in word for word in words) else " ").join(words) + "\n"
+
+
+def _too_few(speakers: int, utterances: int) -> str:
+    return (
+        "trials need two speakers, and one speaker with two utterances; got "
+        f"{speakers} speakers and {utterances} utterances"
+    )

@@ -71,7 +71,7 @@ def choose_weights(
     """
     best = Checkpoint.read(ranks.broadcast_object(folder.best() if ranks.is_first else None))
     end = _tensors(load_network(best))
-    kinds = [("new voices", validation), *_old_kinds(validation)]
+    kinds = validation.compared()
     scores = _Scores(folder.folder / "keep-old", _key(start, best, kinds), kinds)
     for number, fraction in enumerate(FRACTIONS):
         if number % ranks.count == ranks.rank and scores.read(fraction) is None:
@@ -83,7 +83,7 @@ def choose_weights(
     if choice is not None:
         _put_together(network, start, end, choice.chosen.fraction)
         new = scores.required(choice.chosen.fraction)[0]
-        rate, threshold = eer(new, validation.labels)
+        rate, threshold = eer(new, kinds[0][1].labels)
         kept = choice.as_dict()
         figures = {"best_score": rate, "val_threshold": threshold, "keep_old": kept}
         write_json(scores.folder / "choice.json", {**kept, "shares": choice.table()})
@@ -94,12 +94,6 @@ def choose_weights(
 
 Kinds = Sequence[tuple[str, Validation]]
 """new and old voices by name"""
-
-
-def _old_kinds(validation: WatchedValidation) -> list[tuple[str, Validation]]:
-    old = validation.old
-    names = ["old voices"] if len(old) == 1 else [f"old voices ({one.name})" for one in old]
-    return [(name, one.validation) for name, one in zip(names, old, strict=True)]
 
 
 def _choose(scores: _Scores, kinds: Kinds, start: str) -> FractionChoice:

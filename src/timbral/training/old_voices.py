@@ -11,16 +11,21 @@ import pyarrow as pa
 
 from timbral.data.prepared.base import PreparedData
 from timbral.data.prepared.open import open_prepared
+from timbral.data.prepared.store import Store
 from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Ints
 from timbral.scoring.intervals import MIN_SPEAKERS
+from timbral.scoring.trials import draw_many_pairs
+from timbral.training.degraded_copies import DegradedCopies
 from timbral.training.validation import Validation, ValidationResult
 
 __all__ = ["MAX_SPEAKERS", "OldVoices", "WatchedValidation", "check_new_voices", "open_old_voices"]
 
-MAX_SPEAKERS = 100
+MAX_SPEAKERS = 200
 """speakers of each prepared data, evenly spread: enough for an interval, few enough to be quick"""
+UTTERANCES_PER_SPEAKER = 10
+"""of old voices: more speakers narrow an interval, more recordings of each hardly do"""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class OldVoices:
     name: str
     """short, unique among those of a run"""
     validation: Validation
+    degraded: Validation | None = None
+    """the same recordings as degraded copies; None where there is no audio, as in mels"""
 
 
 class WatchedValidation(Validation):
@@ -42,6 +49,17 @@ class WatchedValidation(Validation):
     def __init__(self, data: PreparedData, rows: Ints, old: Sequence[OldVoices]) -> None:
         super().__init__(data, rows)
         self.old = tuple(old)
+
+    def compared(self) -> list[tuple[str, Validation]]:
+        """New voices, then all kinds of old ones, by name, in as many trials as they allow."""
+        new = Validation(self.data, self.rows, draw=draw_many_pairs)
+        found = [("new voices", new)]
+        for one in self.old:
+            name = f" ({one.name})" if len(self.old) > 1 else ""
+            found.append((f"old voices{name}", one.validation))
+            if one.degraded is not None:
+                found.append((f"degraded old voices{name}", one.degraded))
+        return found
 
     def run(self, encoder: SpeakerEncoder) -> ValidationResult | None:
         result = super().run(encoder)
@@ -78,9 +96,20 @@ def open_old_voices(
                 f"with {data.preprocessing}; prepare both with the same settings"
             )
         _refuse_shared(used, old)
-        kept = _usable(old, encoder.min_samples)
-        opened.append(OldVoices(name, Validation(old, kept)))
+        opened.append(_watched(name, old, _usable(old, encoder.min_samples), encoder.min_samples))
     return opened
+
+
+def _watched(name: str, old: PreparedData, rows: Ints, min_samples: int) -> OldVoices:
+    watched = _many_trials(old, rows)
+    if not isinstance(old, Store):
+        return OldVoices(name, watched)
+    copies = DegradedCopies(old, watched.rows, min_samples)
+    return OldVoices(name, watched, _many_trials(copies, watched.rows))
+
+
+def _many_trials(data: PreparedData, rows: Ints) -> Validation:
+    return Validation(data, rows, utterances=UTTERANCES_PER_SPEAKER, draw=draw_many_pairs)
 
 
 def check_new_voices(data: PreparedData, rows: Ints) -> None:

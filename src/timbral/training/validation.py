@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from timbral.data.prepared.base import PreparedData
 from timbral.encoders.base import SpeakerEncoder
@@ -45,14 +46,22 @@ class Validation:
     teacher: Vectors | None = None
     """a teacher's unit vectors of `rows` (N, E)"""
 
-    def __init__(self, data: PreparedData, rows: Ints) -> None:
+    def __init__(
+        self,
+        data: PreparedData,
+        rows: Ints,
+        *,
+        utterances: int = UTTERANCES_PER_SPEAKER,
+        draw: Callable[[Sequence[str]], ArrayLike] = draw_pairs,
+    ) -> None:
+        """Of at most so many `utterances` of each speaker; `draw` gives (label, row, row) each."""
         self.data = data
         codes = data.speaker_codes[rows]
-        kept = [_evenly_spread(rows[codes == code]) for code in np.unique(codes)]
+        kept = [_evenly_spread(rows[codes == code], utterances) for code in np.unique(codes)]
         self.rows = np.concatenate([*kept, np.empty(0, np.int64)])
         self._speakers = [data.speaker_names[code] for code in data.speaker_codes[self.rows]]
         try:
-            self._pairs = np.array(draw_pairs(self._speakers))
+            self._pairs = np.asarray(draw(self._speakers))
         except DataError as error:
             raise DataError(
                 f"these validation speakers cannot be used: {error}; choose others with "
@@ -112,9 +121,9 @@ class Validation:
         return np.asarray(np.einsum("ne,ne->n", vectors[first], vectors[second]))
 
 
-def _evenly_spread(rows: Ints) -> Ints:
-    """At most UTTERANCES_PER_SPEAKER of a speaker's rows."""
-    return rows[:: max(1, len(rows) // UTTERANCES_PER_SPEAKER)][:UTTERANCES_PER_SPEAKER]
+def _evenly_spread(rows: Ints, most: int) -> Ints:
+    """At most so many of a speaker's rows."""
+    return rows[:: max(1, len(rows) // most)][:most]
 
 
 def _ge2e(vectors: Vectors, speakers: Sequence[str]) -> float:
