@@ -98,7 +98,7 @@ def limit_threads(count: int) -> None:
 
 
 def set_torch_threads(count: int) -> None:
-    """Set torch's number of threads, if torch is installed."""
+    """Set torch's number of threads, if torch is loaded."""
     if (torch := _loaded()) is not None:
         torch.set_num_threads(count)
 

@@ -89,7 +89,7 @@ def _first_settings(state: Mapping[str, Tensor]) -> Settings:
 
 
 def _group_divisor(state: Mapping[str, Tensor]) -> int:
-    """Channels per group of the blocks' convolutions, by the smallest."""
+    """Channels per group of the blocks' convolutions: the smallest number of all."""
     return min((tensor.shape[1] for key, tensor in state.items() if GROUPED.search(key)), default=1)
 
 
