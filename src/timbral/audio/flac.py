@@ -83,8 +83,8 @@ def _read_header(head: bytes) -> tuple[int, int] | None:
     else:
         block = BLOCK_SAMPLES.get(code, 0)
     end += {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
-    whole = block > 0 and end < len(head)
-    return (number, block) if whole and _crc(head[:end]) == head[end] else None
+    is_complete = block > 0 and end < len(head)
+    return (number, block) if is_complete and _crc(head[:end]) == head[end] else None
 
 
 def _crc_of_byte(value: int) -> int:

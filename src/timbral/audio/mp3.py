@@ -137,8 +137,8 @@ class Mp3Stream:
     @property
     def num_samples(self) -> int:
         """samples in the stream"""
-        whole = self.stated_frames is None or len(self.starts) >= self.stated_frames
-        skipped = self.skip_start + (self.skip_end if whole else 0)
+        is_complete = self.stated_frames is None or len(self.starts) >= self.stated_frames
+        skipped = self.skip_start + (self.skip_end if is_complete else 0)
         return max(0, len(self.starts) * self.frame.samples - skipped)
 
     @property

@@ -47,12 +47,12 @@ def unpack(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """
     unpacked = {name: tensor for name, tensor in tensors.items() if not name.endswith(SCALE)}
     for name in tensors.keys() - unpacked.keys():
-        scale, whole = tensors[name], unpacked.get(name.removesuffix(SCALE))
-        if whole is None or not _fits(scale, whole):
+        scale, codes = tensors[name], unpacked.get(name.removesuffix(SCALE))
+        if codes is None or not _fits(scale, codes):
             raise CheckpointError(f"{path}: {name} is not the scale of an 8-bit weight")
         steps = scale.float()[:, :, None]
-        values = (_grouped(whole.float()) * steps).flatten(1)
-        unpacked[name.removesuffix(SCALE)] = values[:, : whole[0].numel()].reshape(whole.shape)
+        values = (_grouped(codes.float()) * steps).flatten(1)
+        unpacked[name.removesuffix(SCALE)] = values[:, : codes[0].numel()].reshape(codes.shape)
     return unpacked
 
 
@@ -60,8 +60,8 @@ def _packed(tensor: Tensor) -> tuple[Tensor, Tensor]:
     groups = _grouped(tensor)
     scale = (groups.abs().amax(dim=2) / LARGEST).bfloat16()
     steps = scale.float()[:, :, None]
-    whole = (groups / torch.where(steps > 0, steps, 1.0)).round().clamp(-LARGEST, LARGEST)
-    numbers = whole.flatten(1)[:, : tensor[0].numel()].reshape(tensor.shape)
+    codes = (groups / torch.where(steps > 0, steps, 1.0)).round().clamp(-LARGEST, LARGEST)
+    numbers = codes.flatten(1)[:, : tensor[0].numel()].reshape(tensor.shape)
     return numbers.to(torch.int8), scale
 
 
@@ -73,8 +73,8 @@ def _grouped(tensor: Tensor) -> Tensor:
     return rows.reshape(len(rows), -1, GROUP)
 
 
-def _fits(scale: Tensor, whole: Tensor) -> bool:
-    if whole.dtype is not torch.int8 or whole.ndim not in PACKED_DIMENSIONS or not whole.numel():
+def _fits(scale: Tensor, codes: Tensor) -> bool:
+    if codes.dtype is not torch.int8 or codes.ndim not in PACKED_DIMENSIONS or not codes.numel():
         return False
-    shape = (len(whole), -(-whole[0].numel() // GROUP))
+    shape = (len(codes), -(-codes[0].numel() // GROUP))
     return scale.is_floating_point() and scale.shape == shape

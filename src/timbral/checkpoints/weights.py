@@ -135,8 +135,8 @@ def _with_new_names(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[st
 
 def _new_name(module: nn.Module, name: str) -> str:
     renamed = module.renamed if isinstance(module, SpeakerEncoder) else {}
-    found = ((old, new) for old, new in renamed.items() if name.startswith(old))
-    return next((new + name.removeprefix(old) for old, new in found), name)
+    matches = ((old, new) for old, new in renamed.items() if name.startswith(old))
+    return next((new + name.removeprefix(old) for old, new in matches), name)
 
 
 def load_optimizer(

@@ -28,21 +28,21 @@ def find_columns(names: Sequence[str], where: object = "the table") -> dict[str,
     Capitals count only where a name occurs in several forms: then the form in small letters is the
     one, and without it DataError, naming `where`, is raised.
     """
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for name in OWN:
         if (column := column_called(name, names, where)) is not None:
-            found[name] = column
+            columns[name] = column
     for name, aliases in ALIASES.items():
-        if name in found:
+        if name in columns:
             continue
-        left = [each for each in names if each not in found.values()]
+        left = [each for each in names if each not in columns.values()]
         known = (column_called(each, left, where) for each in aliases)
         if (column := next(filter(None, known), None)) is not None:
-            found[name] = column
-    if found.get("start", "").lower() == "offset":
+            columns[name] = column
+    if columns.get("start", "").lower() == "offset":
         duration = column_called("duration", names, where)
-        found |= {"duration": duration} if duration else {}
-    return found
+        columns |= {"duration": duration} if duration else {}
+    return columns
 
 
 def column_called(name: str, names: Sequence[str], where: object) -> str | None:

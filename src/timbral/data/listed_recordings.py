@@ -84,11 +84,11 @@ def recordings(locations: Sequence[str], layout: str, source: str | Path) -> Man
         if layout == AUTO and in_one_folder and not fitting_layouts(root):
             layout = "tree"
         try:
-            found = read_folder(root) if layout == AUTO else scan_rows(layout, root)
+            rows = read_folder(root) if layout == AUTO else scan_rows(layout, root)
         except DataError as error:
             raise DataError(f"{source}: {str(error).replace(names, '')}") from None
-        row_of = {row.path.removeprefix(names): row for row in found}
-    why = f"is not an utterance of the layout {found.layout}"
+        row_of = {row.path.removeprefix(names): row for row in rows}
+    why = f"is not an utterance of the layout {rows.layout}"
     return Manifest.of(
         (
             _named(row_of[file], location)
@@ -96,7 +96,7 @@ def recordings(locations: Sequence[str], layout: str, source: str | Path) -> Man
             else AudioError(location, why, "no-speaker")
             for location, file in files.items()
         ),
-        found.layout,
+        rows.layout,
     )
 
 

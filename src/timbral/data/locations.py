@@ -38,6 +38,6 @@ def listed_path(location: str, root: Path) -> str:
         return path_of_file_url(location)
     if is_url(location):
         return location
-    beside = root / location
-    path = beside if beside.exists() or not Path(location).exists() else Path(location)
+    below = root / location
+    path = below if below.exists() or not Path(location).exists() else Path(location)
     return Path(os.path.abspath(path)).as_posix()

@@ -61,12 +61,12 @@ def read_rows(
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
     layout, taken = "", set(table.column_names)
     if columns or not {"path", "speaker"} <= taken:
-        found = {**find_columns(names, path), **columns}
+        renamed = {**find_columns(names, path), **columns}
         if missing := sorted(set(columns.values()).difference(names)):
             raise DataError(f"{path}: has no column {missing[0]!r}; it has: {', '.join(names)}")
-        if {"path", "speaker"} <= found.keys():
-            table, layout = _renamed(path, found), f"table, {in_words(found)}"
-            taken = set(found.values())
+        if {"path", "speaker"} <= renamed.keys():
+            table, layout = _renamed(path, renamed), f"table, {in_words(renamed)}"
+            taken = set(renamed.values())
     rows = _complete(table, names, path, root or path.resolve().parent)
     others, left_out = read_other_columns(path, taken)
     for name in others.column_names:
@@ -74,11 +74,11 @@ def read_rows(
     return Manifest(rows, layout=layout, left_out=left_out)
 
 
-def _renamed(path: Path, found: Mapping[str, str]) -> pa.Table:
+def _renamed(path: Path, renamed: Mapping[str, str]) -> pa.Table:
     """The columns under our names; seconds that NeMo counts from `offset` become an end."""
-    table, _ = read_text_columns(path, list(found.values()))
-    table = table.select(list(found.values())).rename_columns(list(found))
-    if "duration" not in found:
+    table, _ = read_text_columns(path, list(renamed.values()))
+    table = table.select(list(renamed.values())).rename_columns(list(renamed))
+    if "duration" not in renamed:
         return table
     starts, lengths = (_seconds(table, name, path) for name in ("start", "duration"))
     ends = [

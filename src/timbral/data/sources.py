@@ -67,14 +67,16 @@ def find_utterances(
     if dataset := hub_dataset(str(source)):
         from timbral.data.corpora.hub_reading import read_hub_dataset
 
-        found = read_hub_dataset(dataset)
+        utterances = read_hub_dataset(dataset)
     elif is_url(source):
-        found = _in_store(str(source), layout)
+        utterances = _in_store(str(source), layout)
     elif Path(Segment.of(str(source)).file).is_file():
-        found = _in_file(source, layout, root)
+        utterances = _in_file(source, layout, root)
     else:
-        found = _on_disk(source, layout, mel_files)
-    return check_unique(found if pattern is None else _matching(found, pattern, source), source)
+        utterances = _on_disk(source, layout, mel_files)
+    return check_unique(
+        utterances if pattern is None else _matching(utterances, pattern, source), source
+    )
 
 
 def layout_of(source: str | Path, layout: str = AUTO) -> str:
@@ -148,28 +150,28 @@ def _in_store(url: str, layout: str) -> Manifest:
             return _in_file(table, layout, url.rpartition("/")[0])
     with names_below(url) as names:
         local, remote = os.path.abspath(names), location_of(url)
-        found = _scan(layout, names)
+        utterances = _scan(layout, names)
         rows = Manifest.of(
             replace(row, path=remote + row.path.removeprefix(local))
             if row.path.startswith(f"{local}/")
             else row  # a list names a URL, or a path of this machine
-            for row in found
+            for row in utterances
         )
         failures = [
             AudioError(failure.path.replace(local, remote), failure.reason, failure.kind)
-            for failure in found.failures
+            for failure in utterances.failures
         ]
-        return Manifest(rows.table, failures, found.layout, found.left_out)
+        return Manifest(rows.table, failures, utterances.layout, utterances.left_out)
 
 
-def _matching(found: Manifest, pattern: str, source: str | Path) -> Manifest:
-    fits = [PurePath(Segment.of(row.path).file).match(pattern) for row in found]
+def _matching(utterances: Manifest, pattern: str, source: str | Path) -> Manifest:
+    fits = [PurePath(Segment.of(row.path).file).match(pattern) for row in utterances]
     if not any(fits):
         raise DataError(
-            f"{source}: none of {len(found)} recordings matches the pattern {pattern!r}, for "
-            f"example not {found[0].path}"
+            f"{source}: none of {len(utterances)} recordings matches the pattern {pattern!r}, for "
+            f"example not {utterances[0].path}"
         )
-    return found.with_rows(found.table.filter(pa.array(fits)))
+    return utterances.with_rows(utterances.table.filter(pa.array(fits)))
 
 
 def default_trim(utterances: Sequence[Utterance] | Manifest) -> str:

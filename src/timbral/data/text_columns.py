@@ -124,8 +124,8 @@ def _header(
     path: Path, file: TextIO, delimiter: str, wanted: Collection[str]
 ) -> tuple[list[str], dict[str, int]]:
     """All names, and the positions of the wanted columns."""
-    found = next(csv.reader(file, delimiter=delimiter), [])
-    names = [name.encode(errors="surrogateescape").decode(errors="replace") for name in found]
+    first_row = next(csv.reader(file, delimiter=delimiter), [])
+    names = [name.encode(errors="surrogateescape").decode(errors="replace") for name in first_row]
     if len(names) == 1 and any(other in names[0] for other in OTHER_DELIMITERS):
         needed = "tabs in .tsv" if delimiter == "\t" else "commas or semicolons in .csv"
         raise DataError(

@@ -87,13 +87,13 @@ class TrainingList:
         """Folders that have a speaker's name and contain recordings of that speaker."""
         folders = pc.replace_substring_regex(self.table["path"], r"/[^/]*$", "")
         pairs = pa.table([self.table["speaker"], folders], ["speaker", "folder"])
-        found: dict[str, str] = {}
+        by_folder: dict[str, str] = {}
         for row in pairs.group_by(["speaker", "folder"]).aggregate([]).to_pylist():
             parts = PurePosixPath(row["folder"]).parts
             if row["speaker"] in parts:
                 end = len(parts) - parts[::-1].index(row["speaker"])
-                found[str(PurePosixPath(*parts[:end]))] = row["speaker"]
-        return found
+                by_folder[str(PurePosixPath(*parts[:end]))] = row["speaker"]
+        return by_folder
 
 
 def write_training_list(folder: Path, table: pa.Table, rows: Ints, earlier: list[Path]) -> None:
@@ -108,9 +108,9 @@ def write_training_list(folder: Path, table: pa.Table, rows: Ints, earlier: list
     own = table.select(list(COLUMNS)).take(pa.array(rows))
     parts = [pa.table([column.cast(pa.string()) for column in own.columns], list(COLUMNS))]
     parts += [TrainingList.read(path).table for path in earlier]
-    whole = pa.concat_tables(parts).group_by(list(COLUMNS)).aggregate([])
-    order = pc.sort_indices(whole, sort_keys=[(name, "ascending") for name in COLUMNS])
+    merged = pa.concat_tables(parts).group_by(list(COLUMNS)).aggregate([])
+    order = pc.sort_indices(merged, sort_keys=[(name, "ascending") for name in COLUMNS])
     with atomic_write(folder / TRAINING_LIST) as temporary:
         pa.parquet.write_table(
-            whole.select(list(COLUMNS)).take(order), temporary, compression="zstd"
+            merged.select(list(COLUMNS)).take(order), temporary, compression="zstd"
         )

@@ -42,7 +42,7 @@ def save_with_card(
 ) -> None:
     """Save as `SharedEncoder.save` and `push_to_hub` describe; arguments and errors as there."""
     known = encoder.license if license is None else license
-    found = read_evaluations(map(Path, evaluations), encoder.weights_sha256)
+    rows = read_evaluations(map(Path, evaluations), encoder.weights_sha256)
     path = folder / CARD_FILE
     kept = path.read_bytes() if path.exists() and not is_own_card(path) else None
     saved = _save(folder, encoder, known)
@@ -60,7 +60,7 @@ def save_with_card(
         threshold=encoder.threshold,
         validation_eer=encoder.validation_eer,
         training_data=encoder.training_data,
-        evaluations=found,
+        evaluations=rows,
         calibration=_calibration_in_words(encoder.calibration),
         exported="" if exported is None else EXPORTED_FILE,
         is_random=bool(encoder.uninitialized_prefixes),
@@ -102,10 +102,10 @@ def _check_same_encoder(exported: Path, weights_sha256: str) -> None:
     """Raise CheckpointError for an exported model of other weights."""
     if not is_exported(exported):
         raise CheckpointError(f"{exported}: is not a file that ends in .onnx")
-    found = OnnxRuntime(exported).model.weights_sha256
-    if found != weights_sha256:
+    exported_sha256 = OnnxRuntime(exported).model.weights_sha256
+    if exported_sha256 != weights_sha256:
         raise CheckpointError(
-            f"{exported}: was exported from weights {found[:8]}, but the saved ones are "
+            f"{exported}: was exported from weights {exported_sha256[:8]}, but the saved ones are "
             f"{weights_sha256[:8]}, so their vectors would count as those of another encoder; "
             "save the encoder to a folder, and export that folder"
         )

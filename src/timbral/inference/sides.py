@@ -106,6 +106,6 @@ def _with_risks(decision: Decision, *sides: Side) -> Decision:
     narrow = decision.probability is not None and all(
         is_narrow(quality.bandwidth_hz) for side in measured for _, quality in side
     )
-    found = [risk for side in measured for risk in risk_warnings(side, narrow_allowed=narrow)]
-    once = dict.fromkeys(found)  # once, if a recording is compared with itself
+    risks = [risk for side in measured for risk in risk_warnings(side, narrow_allowed=narrow)]
+    once = dict.fromkeys(risks)  # once, if a recording is compared with itself
     return replace(decision, warnings=(*decision.warnings, *once))

@@ -51,15 +51,15 @@ def parts_of(embedder: Embedder, waves: list[Wave]) -> list[RecordingParts | Non
         _cut(each, vectors, speech_extent(wave, rate), (least, longest))
         for wave, each, vectors in zip(waves, ranges, windows, strict=True)
     ]
-    found: list[RecordingParts | None] = []
+    parts: list[RecordingParts | None] = []
     for cut, vectors in zip(cuts, _encode(embedder, waves, cuts), strict=True):
         if len(cut) and finite_rows(vectors).all():
-            before, behind = ((cut[:, 1] - cut[:, 0]) / rate).tolist()
+            before, after = ((cut[:, 1] - cut[:, 0]) / rate).tolist()
             moment = float(cut[0, 1] / rate)
-            found.append(RecordingParts(vectors.astype(np.float32), (before, behind), moment))
+            parts.append(RecordingParts(vectors.astype(np.float32), (before, after), moment))
         else:
-            found.append(None)
-    return found
+            parts.append(None)
+    return parts
 
 
 def _encode(embedder: Embedder, waves: list[Wave], ranges: list[Ints]) -> list[Vectors]:
@@ -105,13 +105,13 @@ def _candidates(ranges: Ints, vectors: Vectors) -> tuple[Ints, Floats]:
     sums = np.cumsum(np.pad(vectors, ((1, 0), (0, 0))), axis=0, dtype=np.float64)
     moments, cosines = [], []
     for left_out in (0, 1):
-        behind = np.arange(edge + left_out, count - edge + 1)  # the first window of that part
-        before = behind - left_out  # the end of the other one
+        after = np.arange(edge + left_out, count - edge + 1)  # the first window of that part
+        before = after - left_out  # the end of the other one
         if left_out:
             moments.append(ranges[before].sum(axis=1) // 2)
         else:
-            moments.append((ranges[behind - 1, 0] + ranges[behind, 1]) // 2)
-        parts = unit_length(sums[before]), unit_length(sums[-1] - sums[behind])
+            moments.append((ranges[after - 1, 0] + ranges[after, 1]) // 2)
+        parts = unit_length(sums[before]), unit_length(sums[-1] - sums[after])
         cosines.append((parts[0] * parts[1]).sum(axis=1))
     order = np.argsort(np.concatenate(moments), kind="stable")
     return np.concatenate(moments)[order], np.concatenate(cosines)[order]

@@ -36,8 +36,8 @@ def user_object(source: str, what: str) -> object:
     if not hasattr(module, name):
         own = [key for key, value in vars(module).items() if _is_own(value, module)]
         raise ConfigError(f"{path} has no {name}{did_you_mean(name, own)}")
-    found: object = getattr(module, name)
-    return found
+    attribute: object = getattr(module, name)
+    return attribute
 
 
 def user_class(source: str, what: str, base: type, known: Mapping[str, type], kind: str) -> Any:
@@ -46,10 +46,10 @@ def user_class(source: str, what: str, base: type, known: Mapping[str, type], ki
     `what` as for `user_object`; `known` are the registered classes by name, `kind` describes them.
     Raises ConfigError as `user_object`, for any other class, and for the name of one of timbral's.
     """
-    found = user_object(source, what)
-    if not (isinstance(found, type) and issubclass(found, base)):
+    candidate = user_object(source, what)
+    if not (isinstance(candidate, type) and issubclass(candidate, base)):
         raise ConfigError(f"{source}: a class that derives from {base.__name__} is needed")
-    cls: Any = found
+    cls: Any = candidate
     if not dataclasses.is_dataclass(getattr(cls, "config_type", None)) or not hasattr(cls, "name"):
         raise ConfigError(f"{source}: the class needs `name` and `config_type`, a dataclass")
     taken = known.get(cls.name)

@@ -93,14 +93,14 @@ def sum_gradients(state: TrainState, loss: Tensor, ranks: Ranks) -> None:
     """
     if ranks.count == 1:
         return
-    whole = [loss, *(p.grad for p in state.loss_fn.parameters() if p.grad is not None)]
-    for tensor in whole:
+    complete = [loss, *(p.grad for p in state.loss_fn.parameters() if p.grad is not None)]
+    for tensor in complete:
         tensor.div_(ranks.count)
     for parameter in state.encoder.parameters():
         if parameter.requires_grad and parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)  # a layer that was dropped here only
     encoder_gradients = [p.grad for p in state.encoder.parameters() if p.grad is not None]
-    ranks.all_reduce_sum([*encoder_gradients, *whole])
+    ranks.all_reduce_sum([*encoder_gradients, *complete])
 
 
 def copy_buffers(module: nn.Module) -> list[tuple[Tensor, Tensor]]:

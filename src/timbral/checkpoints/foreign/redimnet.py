@@ -183,8 +183,8 @@ def _stage(state: Mapping[str, Tensor], index: int) -> dict[str, int]:
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    found = {match[1] for key in state if (match := re.match(rf"backbone\.{pattern}", key))}
-    return len(found)
+    numbers = {match[1] for key in state if (match := re.match(rf"backbone\.{pattern}", key))}
+    return len(numbers)
 
 
 def _check_front_end(state: Mapping[str, Tensor], config: RedimnetConfig) -> None:

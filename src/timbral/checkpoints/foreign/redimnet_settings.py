@@ -71,9 +71,9 @@ class Settings:
     """whether the last map's numbers are pooled mel by mel within each channel"""
 
 
-def read_settings(whole: Mapping[Any, Any]) -> Settings:
+def read_settings(content: Mapping[Any, Any]) -> Settings:
     """The settings in a file's content; CheckpointError if they are missing or not supported."""
-    given = whole.get(KEY)
+    given = content.get(KEY)
     if not isinstance(given, Mapping):
         raise CheckpointError(
             "the weights of a ReDimNet do not say which features they need, so the file must "

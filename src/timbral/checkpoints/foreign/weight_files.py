@@ -108,9 +108,9 @@ def read_content(path: Path) -> Content:
         values, container = _read(content)
     except _RefusedError as error:
         raise CheckpointError(f"{path} cannot be read as weights ({error})") from None
-    beside = path.parent
-    hyperparams, recipe = (_read_text(beside / name) for name in RECIPE_FILES)
-    return Content(values, container, _read_configs(beside), hyperparams, recipe)
+    folder = path.parent
+    hyperparams, recipe = (_read_text(folder / name) for name in RECIPE_FILES)
+    return Content(values, container, _read_configs(folder), hyperparams, recipe)
 
 
 class _RefusedError(Exception):

@@ -140,13 +140,13 @@ def _encoder(
 
 def _step(values: Mapping[Any, Any], keys: tuple[str, ...]) -> int:
     """The training step in a file, next to its state dict or above it; 0 if there is none."""
-    found = 0
+    step = 0
     for key in (*keys, None):
         for name in STEP_KEYS:
-            found = _whole_number(values.get(name)) or found
+            step = _whole_number(values.get(name)) or step
         if key is not None:
             values = next(value for name, value in values.items() if str(name) == key)
-    return found
+    return step
 
 
 def _whole_number(value: object) -> int | None:

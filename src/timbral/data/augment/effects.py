@@ -164,9 +164,9 @@ def _rms(waves: Tensor) -> Tensor:  # (n, T) -> (n, 1)
 
     Torch splits a long sum over threads, but never a short one; hence the blocks.
     """
-    whole = waves.shape[1] // NORM_BLOCK * NORM_BLOCK
-    blocks = torch.linalg.vector_norm(waves[:, :whole].view(len(waves), -1, NORM_BLOCK), dim=2)
-    rest = torch.linalg.vector_norm(waves[:, whole:], dim=1, keepdim=True)
+    in_blocks = waves.shape[1] // NORM_BLOCK * NORM_BLOCK
+    blocks = torch.linalg.vector_norm(waves[:, :in_blocks].view(len(waves), -1, NORM_BLOCK), dim=2)
+    rest = torch.linalg.vector_norm(waves[:, in_blocks:], dim=1, keepdim=True)
     norms: Tensor = torch.linalg.vector_norm(torch.cat([blocks, rest], dim=1), dim=1, keepdim=True)
     norms /= waves.shape[1] ** 0.5
     return norms

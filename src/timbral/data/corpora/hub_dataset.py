@@ -64,20 +64,20 @@ def hub_dataset(source: str) -> HubDataset | None:
     rest = source[start.end() :]
     if "@" not in rest and len(rest.partition(":")[0].split("#")[0].strip("/").split("/")) > 2:
         return None
-    found = NAME.fullmatch(rest.rstrip("/"))
-    if found is None:
+    match = NAME.fullmatch(rest.rstrip("/"))
+    if match is None:
         raise DataError(
             f"{' '.join(source.split())}: is not the name of a dataset of the Hub: {GRAMMAR}"
         )
-    first, last = found["first"], found["last"]
+    first, last = match["first"], match["last"]
     rows = None if first is None else (int(first or 0), int(last) if last else None)
     if rows is not None and rows[1] is not None and rows[0] >= rows[1]:
         raise DataError(
             f"{source}: selects no rows; [FIRST:LAST] counts from 0, and LAST is not included"
         )
     return HubDataset(
-        found["repository"], found["revision"] or "", found["config"] or "", found["split"] or "",
-        rows, _choice(found["columns"] or "", source),
+        match["repository"], match["revision"] or "", match["config"] or "", match["split"] or "",
+        rows, _choice(match["columns"] or "", source),
     )  # fmt: skip
 
 

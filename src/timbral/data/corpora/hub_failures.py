@@ -60,8 +60,8 @@ def _failure(name: HubDataset, error: Exception) -> DataError:
     if is_offline_mode():
         reason = "was not downloaded to this machine, and HF_HUB_OFFLINE forbids downloading it now"
         return DataError(f"{name}: {reason}")
-    said = [str(cause).strip().partition("\n")[0] for cause in causes]
-    reason = next((each for each in said if each), type(error).__name__)
+    texts = [str(cause).strip().partition("\n")[0] for cause in causes]
+    reason = next((each for each in texts if each), type(error).__name__)
     return DataError(f"{name}: cannot be downloaded from the Hugging Face Hub or read ({reason})")
 
 

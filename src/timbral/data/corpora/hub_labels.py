@@ -58,8 +58,8 @@ def check_speaker_numbers(name: HubDataset, builder: DatasetBuilder, split: str 
 def _addresses(builder: DatasetBuilder, split: str = "") -> list[str]:
     """The addresses of all files; for a split, its files and the first of all splits."""
     files: Any = builder.config.data_files
-    splits = {name: list(map(str, found)) for name, found in dict(files or {}).items()}
-    every = [address for found in splits.values() for address in found]
+    splits = {name: list(map(str, addresses)) for name, addresses in dict(files or {}).items()}
+    every = [address for addresses in splits.values() for address in addresses]
     return list(dict.fromkeys([*every[:1], *splits.get(split, [])])) if split else every
 
 
@@ -67,9 +67,9 @@ def _downloaded(builder: DatasetBuilder) -> Iterator[tuple[str, pa.Schema]]:
     from huggingface_hub import constants, try_to_load_from_cache
 
     for address in _addresses(builder):
-        found = ADDRESS.fullmatch(address)
-        where = found and try_to_load_from_cache(
-            **found.groupdict(), repo_type="dataset", cache_dir=constants.HF_HUB_CACHE
+        match = ADDRESS.fullmatch(address)
+        where = match and try_to_load_from_cache(
+            **match.groupdict(), repo_type="dataset", cache_dir=constants.HF_HUB_CACHE
         )
         if isinstance(where, str):
             with suppress(pa.ArrowInvalid):  # of another format

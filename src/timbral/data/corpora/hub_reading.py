@@ -41,10 +41,10 @@ def read_hub_dataset(name: HubDataset) -> Manifest:
     _check_client(name)
     with one_line_failures(name), _quiet():
         _check_access(name)
-        found = _found(name)
-        if isinstance(found, HubFiles):
-            return _not_empty(name, read_hub_files(name, found))
-    splits = found
+        files = _found(name)
+        if isinstance(files, HubFiles):
+            return _not_empty(name, read_hub_files(name, files))
+    splits = files
     try:
         rows = Manifest.of(read_splits(splits, name.columns), "datasets")
     except DataError as error:
@@ -109,8 +109,8 @@ def _check_access(name: HubDataset) -> None:
     from timbral.version import __version__
 
     client = HfApi(library_name="timbral", library_version=__version__)
-    found = client.dataset_info(name.repository, revision=name.revision or None)
-    if found.gated:
+    info = client.dataset_info(name.repository, revision=name.revision or None)
+    if info.gated:
         client.auth_check(name.repository, repo_type="dataset")
 
 
@@ -140,8 +140,8 @@ def _whole(name: HubDataset, builder: DatasetBuilder) -> dict[str, list[Path]]:
     """The Arrow files of all splits, or of the given one, in the cache of `datasets`."""
     builder.download_and_prepare()
     check_speaker_numbers(name, builder)
-    found: Any = builder.as_dataset(split=name.split or None)
-    splits = {"": found} if name.split else dict(found)
+    prepared: Any = builder.as_dataset(split=name.split or None)
+    splits = {"": prepared} if name.split else dict(prepared)
     return {
         split: [Path(file["filename"]) for file in dataset.cache_files]
         for split, dataset in splits.items()

@@ -90,8 +90,10 @@ def read_hub_files(name: HubDataset, files: HubFiles) -> Manifest:
             f"{splits}; choose one"
         )
     left_out: dict[str, str] = {}
-    found = Manifest.of(_rows(name, files, left_out), "datasets")
-    return Manifest(found.table, found.failures, "datasets", {**left_out, **found.left_out})
+    utterances = Manifest.of(_rows(name, files, left_out), "datasets")
+    return Manifest(
+        utterances.table, utterances.failures, "datasets", {**left_out, **utterances.left_out}
+    )
 
 
 def _rows(
@@ -137,12 +139,12 @@ def _named(
         root = PurePosixPath(REPOSITORY, table).parent
         columns = {"speaker": name.columns.speaker} if name.columns.speaker else {}
         try:
-            found = read_rows(local[table], str(root), columns)
+            metadata = read_rows(local[table], str(root), columns)
         except DataError as error:
             reason = str(error).removeprefix(f"{local[table]}: ")
             raise DataError(f"{name}: {table}: {reason}; {name.columns.advice}") from None
-        left_out |= found.left_out
-        for row in found:
+        left_out |= metadata.left_out
+        for row in metadata:
             file = posixpath.normpath(row.path).removeprefix(f"{REPOSITORY}/")
             rows.append(
                 replace(row, path=file, corpus="datasets")

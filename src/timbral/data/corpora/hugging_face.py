@@ -62,8 +62,8 @@ def is_saved_dataset(root: Path) -> bool:
 
 
 def _files(root: Path) -> list[Path]:
-    found = sorted(path for path in root.rglob("*.arrow") if not path.name.startswith(OWN_CACHE))
-    return [Path(os.path.abspath(path)) for path in found]
+    files = sorted(path for path in root.rglob("*.arrow") if not path.name.startswith(OWN_CACHE))
+    return [Path(os.path.abspath(path)) for path in files]
 
 
 def _scan(root: Path) -> Iterator[Utterance | AudioError]:
@@ -110,12 +110,12 @@ def _rows(path: Path, choice: ColumnChoice) -> Iterator[_Row | AudioError]:
     """The rows of a file; DataError for any other file, or one without audio or speakers."""
     try:
         mapped = pa.memory_map(str(path))
-        whole = mapped.read_buffer(mapped.size())
-        table = pa.ipc.open_stream(pa.BufferReader(whole))
+        content = mapped.read_buffer(mapped.size())
+        table = pa.ipc.open_stream(pa.BufferReader(content))
         columns = _Columns.of(table.schema, path, choice)
         number = 0
         for batch in table:
-            yield from columns.rows(batch, whole.address, path, number)
+            yield from columns.rows(batch, content.address, path, number)
             number += batch.num_rows
     except (OSError, pa.ArrowException) as error:
         reason = first_line(error)
@@ -222,8 +222,8 @@ class _Columns:
 def _features(schema: pa.Schema) -> Mapping[str, Any]:
     """The library's metadata of each column."""
     try:
-        said = parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode())
-        features = said["info"]["features"]
+        metadata = parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode())
+        features = metadata["info"]["features"]
     except (ValueError, KeyError, TypeError):
         return {}
     return features if isinstance(features, dict) else {}

@@ -40,8 +40,8 @@ def count_passed_over(roots: Sequence[str | Path], utterances: Iterable[Utteranc
         else:
             in_segments.add(segment.file)
     failures = utterances.failures if isinstance(utterances, Manifest) else ()
-    told = (row.path for row in failures if row.path.startswith(inside))
-    in_segments.update(path for path in told if not Path(path).is_dir())
+    failed = (row.path for row in failures if row.path.startswith(inside))
+    in_segments.update(path for path in failed if not Path(path).is_dir())
     taken.update(map(_suffix, in_segments))
     names = chain.from_iterable(_names(os.fspath(root)) for root in roots)
     return Counter(map(_suffix, names)) - taken

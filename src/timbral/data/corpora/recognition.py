@@ -162,9 +162,9 @@ def _is_named_by_speaker(row: Utterance) -> bool:
 def _corpora_inside(root: Path) -> str:
     """A text of which subfolders are corpora."""
     folders = sorted(path for path in root.iterdir() if path.is_dir())[:FOLDERS_LOOKED_INTO]
-    found = [
+    corpora = [
         f"{os.fspath(folder)} ({layouts[0]})"
         for folder in folders
         if (layouts := fitting_layouts(folder))
     ]
-    return f"\nor give one of the corpora in it: {', '.join(found)}" if found else ""
+    return f"\nor give one of the corpora in it: {', '.join(corpora)}" if corpora else ""

@@ -78,14 +78,14 @@ def scan_datasets(root: str | Path, names: Sequence[str]) -> Manifest:
     for ``/``. Raises DataError as `scan_corpus` does.
     """
     root = Path(os.path.abspath(root))
-    found: list[Manifest] = []
+    manifests: list[Manifest] = []
     for name, folder in zip(names, dataset_folders(root, names), strict=True):
         rows = scan_rows(name.partition("/")[0], folder)
         renamed = Manifest.of(_with_paddlespeech_ids(row, root) for row in rows)
-        found.append(Manifest(renamed.table, rows.failures, left_out=rows.left_out))
-    failures = [failure for rows in found for failure in rows.failures]
-    utterances = Manifest.of(row for rows in found for row in rows)
-    left_out = {name: why for rows in found for name, why in rows.left_out.items()}
+        manifests.append(Manifest(renamed.table, rows.failures, left_out=rows.left_out))
+    failures = [failure for rows in manifests for failure in rows.failures]
+    utterances = Manifest.of(row for rows in manifests for row in rows)
+    left_out = {name: why for rows in manifests for name, why in rows.left_out.items()}
     return check_unique(Manifest(utterances.table, failures, left_out=left_out), root)
 
 
@@ -156,8 +156,8 @@ def _outline(root: Path) -> list[str]:
     """
     if not root.is_dir():
         nearest = get_close_matches(root.name, _entries(root.parent), OUTLINE_ENTRIES, cutoff=0)
-        beside = ", ".join(nearest)
-        return ["nothing", f"beside it: {beside}"] if beside else ["nothing"]
+        neighbors = ", ".join(nearest)
+        return ["nothing", f"beside it: {neighbors}"] if neighbors else ["nothing"]
     names = _entries(root)
     lines = names[:OUTLINE_ENTRIES]
     if len(names) > OUTLINE_ENTRIES:

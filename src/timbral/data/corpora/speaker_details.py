@@ -36,8 +36,8 @@ def with_details(
 
 def file_above(root: Path, name: str) -> Path | None:
     """The file of that name in `root`, or in a folder above it; None when there is none."""
-    whole = root.absolute()
-    for folder in (whole, *whole.parents[:LEVELS_ABOVE]):
+    absolute = root.absolute()
+    for folder in (absolute, *absolute.parents[:LEVELS_ABOVE]):
         if (folder / name).is_file():
             return folder / name
     return None

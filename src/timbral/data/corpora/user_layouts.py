@@ -18,15 +18,15 @@ def user_layout(source: str) -> Corpus:
 
     The file is run. Raises ConfigError for a file that cannot be run, and any other object.
     """
-    found = user_object(source, "a layout")
-    if isinstance(found, Corpus):
-        return Corpus(_checked(found.scan, source), found.expected, trim=found.trim)
-    if not callable(found) or isinstance(found, type):
+    value = user_object(source, "a layout")
+    if isinstance(value, Corpus):
+        return Corpus(_checked(value.scan, source), value.expected, trim=value.trim)
+    if not callable(value) or isinstance(value, type):
         raise ConfigError(
             f"{source}: a layout is a Corpus, or a function that takes a folder and returns its "
             "utterances (timbral.data.manifest.Utterance)"
         )
-    return Corpus(_checked(found, source), (f"what {source} looks for",))
+    return Corpus(_checked(value, source), (f"what {source} looks for",))
 
 
 def _checked(scan: Callable[[Path], object], source: str) -> Callable[[Path], Iterator[Utterance]]:

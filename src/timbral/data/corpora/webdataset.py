@@ -48,8 +48,8 @@ def _utterance(name: str, files: Mapping[str, TarMember]) -> Utterance | AudioEr
     audio = [member for ending, member in files.items() if f".{ending}" in AUDIO_SUFFIXES]
     where = f"{next(iter(files.values())).archive}: {name}"
     if len(audio) != 1:
-        found = f"has {len(audio)} recordings ({', '.join(files)})"
-        return AudioError(where, f"{found}; one sample is one recording", "bad-line")
+        problem = f"has {len(audio)} recordings ({', '.join(files)})"
+        return AudioError(where, f"{problem}; one sample is one recording", "bad-line")
     try:
         fields, further = _fields(files)
     except ValueError as error:
@@ -71,9 +71,9 @@ def _fields(files: Mapping[str, TarMember]) -> tuple[dict[str, str], dict[str, A
         content: Any = parse_json(files["json"].text())
         if not isinstance(content, dict):
             raise ValueError("a JSON object is needed")
-        found = find_columns(list(content))
-        further = {name: content[name] for name in content if name not in found.values()}
-        for name, column in found.items():
+        columns = find_columns(list(content))
+        further = {name: content[name] for name in content if name not in columns.values()}
+        for name, column in columns.items():
             if isinstance(content[column], str | int):
                 fields[name] = str(content[column])
     if "speaker" not in fields and "cls" in files:

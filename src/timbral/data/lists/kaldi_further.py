@@ -39,10 +39,10 @@ class FurtherFiles:
 
     def values(self, utterance: str, speaker: str) -> dict[str, Value]:
         """The values for an utterance; those by utterance take precedence."""
-        found: dict[str, Value] = {}
+        merged: dict[str, Value] = {}
         for columns, key in ((self.of_speakers, speaker), (self.of_utterances, utterance)):
-            found |= {name: values[key] for name, values in columns.items() if key in values}
-        return found
+            merged |= {name: values[key] for name, values in columns.items() if key in values}
+        return merged
 
 
 def _read_files(root: Path, prefix: str) -> dict[str, Mapping[str, str]]:

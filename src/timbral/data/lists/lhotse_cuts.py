@@ -50,8 +50,8 @@ def is_cut_file(path: Path) -> bool:
 
 def read_cut_file(path: Path, root: str | Path) -> Manifest:
     """The utterances of one file of cuts; relative paths of recordings start from `root`."""
-    found = _utterances_of(read_lines_in(path, "cuts"), Path(root))
-    return Manifest.of(found, "lhotse-cuts")
+    utterances = _utterances_of(read_lines_in(path, "cuts"), Path(root))
+    return Manifest.of(utterances, "lhotse-cuts")
 
 
 def _scan_cuts(root: Path) -> Iterator[Utterance | AudioError]:

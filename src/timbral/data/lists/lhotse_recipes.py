@@ -64,8 +64,8 @@ def _scan(prepare: Callable[..., Any], recipe: str, root: Path) -> Iterator[Utte
         extra = {OUTPUT: folder / "output"} if needs_output else {}
         try:
             with redirect_stdout(sys.stderr), redirect_stderr(StringIO()):
-                found = prepare(root.absolute(), **extra)
-            pairs = list(_pairs(found))
+                manifests = prepare(root.absolute(), **extra)
+            pairs = list(_pairs(manifests))
             for number, pair in enumerate(pairs):
                 (folder / f"{number}").mkdir()
                 for kind, content in pair.items():
@@ -77,12 +77,12 @@ def _scan(prepare: Callable[..., Any], recipe: str, root: Path) -> Iterator[Utte
             yield from scan_lhotse(folder / f"{number}")
 
 
-def _pairs(found: Any) -> Iterator[Mapping[str, Any]]:
+def _pairs(manifests: Any) -> Iterator[Mapping[str, Any]]:
     """The pairs of recordings and supervisions in what a recipe returns, however deep they lie."""
-    if not isinstance(found, Mapping):
+    if not isinstance(manifests, Mapping):
         return
-    if "recordings" in found and "supervisions" in found:
-        yield {kind: found[kind] for kind in ("recordings", "supervisions")}
+    if "recordings" in manifests and "supervisions" in manifests:
+        yield {kind: manifests[kind] for kind in ("recordings", "supervisions")}
         return
-    for each in found.values():
+    for each in manifests.values():
         yield from _pairs(each)

@@ -241,13 +241,13 @@ def _utterance(
 
 def further_of(*rows: Mapping[str, Any]) -> dict[str, Any]:
     """What supervisions and cuts say besides: `FURTHER` keys, and custom fields; later ones win."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for row in rows:
         custom = row.get("custom")
         fields = {key: row[key] for key in FURTHER if key in row}
         fields |= custom if isinstance(custom, dict) else {}
-        found |= {k: _typed(v) for k, v in fields.items() if k not in OWN_CUSTOM}
-    return {name: value for name, value in found.items() if value is not None}
+        values |= {k: _typed(v) for k, v in fields.items() if k not in OWN_CUSTOM}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _typed(value: Any) -> Any:

@@ -44,8 +44,8 @@ def parse_pipe(location: str) -> Segment:
 
     Raises ValueError, with the reason, for a command that is not known.
     """
-    *commands, behind = _commands(location)
-    if behind or not commands:
+    *commands, after = _commands(location)
+    if after or not commands:
         raise ValueError("nothing may follow the last |")
     first, *others = [_taken(command, number > 0) for number, command in enumerate(commands)]
     return reduce(_after, others, first)

@@ -25,8 +25,8 @@ def prepared_writer(
 ) -> Iterator[Callable[[pa.Table], None]]:
     """A file of utterances, rows of `schema`, to each of which its further columns are added."""
     names = utterances.further_names
-    whole = pa.schema([*schema, *(utterances.table.schema.field(name) for name in names)])
-    with pa.parquet.ParquetWriter(path, whole) as writer:
+    full_schema = pa.schema([*schema, *(utterances.table.schema.field(name) for name in names)])
+    with pa.parquet.ParquetWriter(path, full_schema) as writer:
 
         def write(table: pa.Table) -> None:
             content = joined(table, utterances.table, names)

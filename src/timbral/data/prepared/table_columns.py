@@ -39,8 +39,10 @@ def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = 
             column = table[number].cast(kind)
             column.validate(full=True)  # that texts are UTF-8
         except pa.ArrowException:
-            found = table.schema.field(number).type
-            raise DataError(f"{path}: column {name} is {found}, not {kind}; {REMEDY}") from None
+            column_type = table.schema.field(number).type
+            raise DataError(
+                f"{path}: column {name} is {column_type}, not {kind}; {REMEDY}"
+            ) from None
         if column.null_count:
             raise DataError(f"{path}: column {name} has rows without a value; {REMEDY}")
         if name in counts and table.num_rows and not _are_counts(column):
