@@ -49,6 +49,14 @@ def test_two_recordings_are_compared_at_once(nothing_cached: Path, ask: Ask) -> 
     assert not nothing_cached.exists()
 
 
+def test_verdict_does_not_contradict_the_probability(ask: Ask) -> None:
+    """A threshold for few false accepts refuses pairs that are probably of one speaker."""
+    strict = ask("verify", *RECORDINGS, "--threshold", "0.99").out
+    assert strict.endswith("\nnot accepted as the same speaker (threshold 0.990)\n")
+    lax = ask("verify", RECORDINGS[0], STRANGER, "--threshold", "-1").out
+    assert lax.endswith("\naccepted as the same speaker (threshold -1.000)\n")
+
+
 def test_sounds_without_speech_are_not_decided_on(tmp_path: Path, ask: Ask) -> None:
     """Noise and a tone, which a calibration alone would call the same speaker."""
     random = np.random.default_rng(0)

@@ -155,9 +155,15 @@ def _print_decision(decision: Decision) -> None:
         )
     promise = decision.false_accept_bound
     promised = "" if promise is None else f", false accepts at most {percent(promise)}"
-    print(
-        f"{'same speaker' if decision.same else 'different speakers'} (threshold {limit}{promised})"
-    )
+    print(f"{_verdict(decision)} (threshold {limit}{promised})")
+
+
+def _verdict(decision: Decision) -> str:
+    """The decision in words, which do not contradict a probability on the other side of 1/2."""
+    likely = decision.probability
+    if likely is not None and (likely > 0.5) != decision.same:
+        return f"{'' if decision.same else 'not '}accepted as the same speaker"
+    return "same speaker" if decision.same else "different speakers"
 
 
 def _as_json(embedder: Embedder, first: str, second: str, decision: Decision) -> str:
