@@ -579,6 +579,20 @@ def test_compare_says_the_rates_of_too_few_speakers(tmp_path: Path) -> None:
         timbral.compare(scores, tmp_path / "report.html")
 
 
+def test_compare_of_a_run_names_its_evaluations(tmp_path: Path) -> None:
+    """Somebody gives encoders, where scores belong."""
+    evaluation = tmp_path / "run" / "evaluation" / "trials"
+    evaluation.mkdir(parents=True)
+    (evaluation / "scores.txt").write_text("0.9 1 a1 a2\n")
+    with pytest.raises(DataError) as run:
+        timbral.compare(tmp_path / "run", tmp_path)
+    assert str(run.value) == (
+        f"{tmp_path / 'run'}: the folder has no scores.txt; did you mean {evaluation}?"
+    )
+    with pytest.raises(DataError, match=r"no such file or folder; .* wrote, not an encoder"):
+        timbral.compare(evaluation, "campplus-zh-en")
+
+
 def test_vectors_of_bfloat16(tmp_path: Path) -> None:
     """NumPy has no such numbers; as float32 they have the same value."""
     rows = torch.randn(3, 8).bfloat16()

@@ -147,6 +147,17 @@ def scores_file(path: str | Path) -> Path:
     return Path(path) / SCORES if Path(path).is_dir() else Path(path)
 
 
+def _no_scores(path: Path) -> DataError:
+    """The error for a path without scores, which may be a run with evaluations in it."""
+    found = sorted([*path.glob(f"*/{SCORES}"), *path.glob(f"evaluation/*/{SCORES}")])
+    if found:
+        remedy = "did you mean " + " or ".join(str(each.parent) for each in found[:3]) + "?"
+    else:
+        remedy = "give scores that `timbral evaluate` or `timbral score` wrote, not an encoder"
+    missing = f"the folder has no {SCORES}" if path.is_dir() else "no such file or folder"
+    return DataError(f"{path}: {missing}; {remedy}")
+
+
 def read_scores(path: str | Path) -> ScoredList:
     """Read a file of scores, or the scores.txt of a folder.
 
@@ -154,11 +165,13 @@ def read_scores(path: str | Path) -> ScoredList:
     (WeSpeaker), ``path path label score`` (SpeechBrain) or ``path path score``. Raises DataError
     when the file cannot be read or a score is not a number.
     """
-    path = scores_file(path)
+    given, path = Path(path), scores_file(path)
     if path.suffix == ".html":
         raise DataError(
             f"{path}: is a page; give its folder {path.parent}, which contains the scores"
         )
+    if not path.exists():
+        raise _no_scores(given)
     columns = read_columns(path, (3, 4), "a file of scores", FORMS)
     words = set(LABELS)
     labels = None
