@@ -111,6 +111,9 @@ def test_recording_that_is_nearer_to_another_voice_is_refused(gallery: Gallery) 
     gallery.enroll_vectors("adam", [adam.says() for _ in range(4)], EVIDENCE)
     gallery.enroll_vectors("eve", [eve.says() for _ in range(4)], EVIDENCE, force=True)
     assert refused(gallery, "adam", [eve.says()]) == {"2-5.wav": "another-voice"}
+    said = "than like the other recordings for 'adam', enrolled or given now"
+    with pytest.raises(EnrollmentError, match=said):
+        gallery.enroll_vectors("adam", [eve.says()], EVIDENCE)
 
 
 def test_added_recordings_do_not_make_a_voice_another(gallery: Gallery) -> None:

@@ -166,9 +166,9 @@ class Guard:
             recording = candidates.recordings[row]
             if ratio > max(own, 0.0):
                 reason = (
-                    f"it sounds more like the voice {name!r} ({said}) than like "
-                    f"{candidates.name!r} ({self.evidence.describe(own)}): leave it out, or enroll "
-                    "it there"
+                    f"it sounds more like the voice {name!r} ({said}) than like the other "
+                    f"recordings for {candidates.name!r}, enrolled or given now "
+                    f"({self.evidence.describe(own)}): leave it out, or enroll it there"
                 )
                 found[row] = Refusal(recording.source, "another-voice", reason)
         return found
