@@ -142,8 +142,9 @@ def _systems(figures: Sequence[SystemFigures]) -> str:
     legend = (
         "<p>The anchors are real recordings compared with the same references: of the same "
         "speaker, and of the nearest other one. The position is 0 at the nearest other speaker "
-        "and 1 at the same speaker. The percentile is that of the median clone among real pairs "
-        "of one speaker. The probability of the same speaker is for prior 0.5.</p>"
+        "and 1 at the same speaker; above 1, clones are closer to their references than other "
+        "recordings of the speaker are. The percentile is that of the median clone among real "
+        "pairs of one speaker. The probability of the same speaker is for prior 0.5.</p>"
     )
     title = f"Systems ({len({each.system for each in figures}):,})"
     return f"<h2>{title}</h2>{_box(_with_head(html_rows(rows), head))}{legend}"
