@@ -130,6 +130,35 @@ def test_recordings_of_the_same_sizes_are_another_corpus(
     assert not list((tmp_path / "new").rglob("*.arrow"))
 
 
+def test_shards_of_another_version_are_not_overwritten(
+    embedder: Embedder, corpus: Path, embedded: pa.Table, tmp_path: Path
+) -> None:
+    """Nothing tells which recordings they are of, so another corpus may not take their folder."""
+    shards = {}
+    for path in (tmp_path / "out" / ".embed").glob("*.arrow"):
+        table = pa.ipc.open_file(path.read_bytes()).read_all()
+        table = table.replace_schema_metadata({"version": "another"})
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table)
+        shards[path] = path.read_bytes()
+    moved = corpus.rename(tmp_path / "moved")
+    with pytest.raises(DataError, match="of another corpus"):
+        api.embed(embedder, moved, tmp_path / "out")
+    assert all(path.read_bytes() == content for path, content in shards.items())
+
+
+@pytest.mark.parametrize("address", ["file://{}/out", "memory://{}/out"])
+def test_vectors_in_a_url_are_reused(
+    embedder: Embedder, corpus: Path, tmp_path: Path, address: str
+) -> None:
+    url = address.format(tmp_path)
+    api.embed(embedder, corpus, url)
+    assert (tmp_path / "out" / "utterances.parquet").exists() == url.startswith("file")
+    moved = corpus.rename(tmp_path / "moved")
+    assert api.embed(embedder, moved, tmp_path / "new", reuse=url).reused
+    assert api.embed(embedder, moved, url).moved_from == str(corpus)
+
+
 @pytest.mark.parametrize("format", ["npy", "torch"])
 def test_vectors_beside_the_audio_move_with_it(
     embedder: Embedder, corpus: Path, tmp_path: Path, format: str

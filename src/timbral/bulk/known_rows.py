@@ -45,13 +45,17 @@ class KnownRows:
         self._states: dict[str, FileState] = {}
         """by path, of files that were read here: none is read twice"""
         self._read: set[str] = set()
+        self._unreadable: set[str] = set()
 
     def add(self, folder: Folder, name: str) -> None:
         """Add the rows of a shard's file, if it is there and whole."""
         location = f"{folder.location}/{name}"
         content = None if location in self._read else folder.read(name)
         self._read.add(location)
-        for utterance, path, state, row in _saved_rows(content, location) if content else ():
+        rows = [] if content is None else _saved_rows(content, location)
+        if rows is None:
+            self._unreadable.add(location)
+        for utterance, path, state, row in rows or ():
             self._by_path[path] = state, row
             self._contents[utterance] = None
             if state.sha256:
@@ -71,7 +75,12 @@ class KnownRows:
         return any(self._find(row.path) is not None for row in utterances)
 
     def are_all_among(self, utterances: Iterable[Utterance]) -> bool:
-        """Whether each known recording is there, under its id and with its content."""
+        """Whether each recording with a vector is there, under its id and with its content.
+
+        Not if a shard's file could not be read: it may be of another version.
+        """
+        if self._unreadable:
+            return False
         paths = {row.utterance: row.path for row in utterances}
         pairs = [(paths.get(name), content) for name, content in self._contents.items()]
         if not all(
@@ -132,8 +141,8 @@ def _content(path: str, state: FileState) -> _Content:
     return state.size, state.sha256, content_name(path)
 
 
-def _saved_rows(content: bytes, path: str) -> list[tuple[str, str, FileState, EmbeddedRow]]:
-    """Utterances of a shard's file, their paths, files and rows; none where it is damaged."""
+def _saved_rows(content: bytes, path: str) -> list[tuple[str, str, FileState, EmbeddedRow]] | None:
+    """Utterances of a shard's file, their paths, files and rows; None where it is damaged."""
     try:
         table = parse_shard(content, path)
         metadata: dict[bytes, bytes] = table.schema.metadata
@@ -147,4 +156,4 @@ def _saved_rows(content: bytes, path: str) -> list[tuple[str, str, FileState, Em
         rows = [EmbeddedRow(*row) for row in zip(vectors_of(table), *numbers, strict=True)]
         return list(zip(*names, kept, rows, strict=True))
     except (*DAMAGED, DataError):
-        return []
+        return None

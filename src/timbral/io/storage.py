@@ -55,7 +55,7 @@ def _filesystem(scheme: str, bucket: str) -> tuple[Any, str]:
     import pyarrow.fs
 
     try:
-        return tuple(pyarrow.fs.FileSystem.from_uri(f"{scheme}://{bucket}"))
+        return tuple(pyarrow.fs.FileSystem.from_uri(f"{scheme}://{bucket or '/'}"))
     except pa.ArrowInvalid:
         pass
     try:
@@ -134,6 +134,8 @@ class Folder:
                 temporary.write_bytes(content)
             return
         filesystem, path = _resolve(location)
+        if location.startswith("file://"):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
         with filesystem.open_output_stream(path) as file:  # an object appears when it is closed
             file.write(content)
 
