@@ -343,6 +343,33 @@ def test_what_others_write_is_read(form: str, tmp_path: Path) -> None:
         assert table["speaker"].to_pylist() == [SPEAKERS[row] for row in order]
 
 
+@pytest.mark.parametrize(
+    ("columns", "speakers"),
+    [
+        ({"age": ["1", "2", "3"], "split": ["a", "b", "a"], "spk": ["x", "y", "x"]}, "xyx"),
+        ({"emotion_label": ["sad", "sad", "glad"], "speaker": [7, 8, 7]}, "787"),
+        ({"dataset": ["d", "d", "d"], "speech": ["a", "b", "c"]}, None),
+    ],
+)
+def test_other_arrays_are_neither_names_nor_speakers(
+    columns: dict[str, list[object]], speakers: str | None, tmp_path: Path
+) -> None:
+    """HDF5 lists its arrays by the alphabet, so what comes first says nothing."""
+    vectors = np.eye(3, dtype=np.float32)
+    np.savez(tmp_path / "v.npz", **columns, embeddings=vectors, utt_ids=["u", "v", "w"])
+    timbral.import_embeddings(tmp_path / "v.npz", tmp_path / "out")
+    table = read_embeddings(tmp_path / "out")
+    assert table["utterance"].to_pylist() == ["u", "v", "w"]
+    assert table["speaker"].to_pylist() == list(speakers or ["", "", ""])
+    assert np.array_equal(vectors_of(table), vectors)
+
+
+def test_names_that_cannot_be_told_are_asked_for(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", embeddings=np.eye(2), age=["1", "2"], text=["a", "b"])
+    with pytest.raises(DataError, match="which array has the names of the 2 vectors: age or text"):
+        timbral.import_embeddings(tmp_path / "v.npz", tmp_path / "out")
+
+
 def test_encoders_are_never_mixed(tmp_path: Path) -> None:
     source = npz(tmp_path)
     hashes = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ __all__ = ["of_array", "of_arrays", "read_npy", "read_npz", "read_safetensors", 
 
 NAME_LISTS = (".txt", ".names", ".ids", ".lst")
 """beside a table of vectors, with the name of each row on a line"""
-SPEAKERS = re.compile(r"sp|label|client")
-"""what an array of speakers is called"""
+SPEAKERS = (re.compile("spk|speaker|client"), re.compile("label"))
+NAMES = (re.compile("utt|key|name|file|path|wav"), re.compile("id"))
+"""what arrays of speakers and of names are called, the surest first"""
 
 
 def read_npy(path: Path) -> Iterator[FoundVector]:
@@ -88,21 +89,39 @@ def read_npz(path: Path) -> Iterator[FoundVector]:
 
 
 def of_arrays(arrays: dict[str, Any], path: Path) -> Iterator[FoundVector]:
-    """A vector under each name, or a table of vectors beside arrays of texts: names, speakers."""
+    """A vector under each name, or a table of vectors beside arrays: names as texts, speakers.
+
+    DataError if several arrays may be the names.
+    """
     texts = {key: value for key, value in arrays.items() if value.dtype.kind in "US"}
-    tables = {key: value for key, value in arrays.items() if value.ndim == 2 and len(value) > 1}
-    if len(texts) >= 1 and len(tables) == 1:
-        ((_, table),) = tables.items()
-        named = {key: value for key, value in texts.items() if value.shape == (len(table),)}
-        speakers = named.pop(next((key for key in named if SPEAKERS.search(key.lower())), ""), None)
-        if named:
-            names = next(iter(named.values())).astype(str)
-            for row, name in enumerate(names):
-                speaker = "" if speakers is None else str(speakers[row])
-                yield FoundVector(str(name), as_vector(table[row], f"{path}: {name}"), speaker)
-            return
-    for name, array in arrays.items():
-        yield FoundVector(name, as_vector(array, f"{path}: {name}"))
+    lengths = {value.shape for value in texts.values()}
+    tables = [value for value in arrays.values() if value.ndim == 2 and (len(value),) in lengths]
+    if len(tables) != 1:
+        for name, array in arrays.items():
+            yield FoundVector(name, as_vector(array, f"{path}: {name}"))
+        return
+    (table,) = tables
+    columns = {key: each for key, each in arrays.items() if each.shape == (len(table),)}
+    words = {key: each for key, each in columns.items() if each.dtype.kind in "US"}
+    numbers = {key: each for key, each in columns.items() if each.dtype.kind in "iu"}
+    speaker_key = _first_called(SPEAKERS, {**words, **numbers})
+    words.pop(speaker_key, None)
+    distinct = {key: each for key, each in words.items() if len(set(each)) == len(each)}
+    name_key = _first_called(NAMES, distinct) or (next(iter(words)) if len(words) == 1 else "")
+    if not name_key:
+        raise DataError(
+            f"{path}: which array has the names of the {len(table):,} vectors: "
+            f"{' or '.join(words) or 'none'}? Call it names; it has a text of its own for each"
+        )
+    for row, name in enumerate(columns[name_key].astype(str)):
+        speaker = str(columns[speaker_key][row]) if speaker_key else ""
+        yield FoundVector(str(name), as_vector(table[row], f"{path}: {name}"), speaker)
+
+
+def _first_called(patterns: Sequence[re.Pattern[str]], keys: Iterable[str]) -> str:
+    """The first key in which the earliest pattern occurs; "" for none."""
+    found = (key for pattern in patterns for key in keys if pattern.search(key.lower()))
+    return next(found, "")
 
 
 def read_safetensors(path: Path) -> Iterator[FoundVector]:
