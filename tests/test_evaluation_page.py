@@ -24,6 +24,7 @@ def test_page(run: Path, voices: Path, tmp_path: Path) -> None:
     assert result.eer_interval is not None
     assert f"{100 * result.eer_interval.low:.2f} to" in page
     assert page.count("<svg") == 3
+    assert page.count('class="point"') == 1  # the EER, in a color of the light or dark page
     for name in ("det.png", "scores.png", "calibration.png"):
         assert PLOT.is_in(tmp_path / "out" / name)
     assert "://" not in page  # it needs no network

@@ -79,7 +79,7 @@ class DetCurve:
         line = _path([(LEFT + _probit(x), SIZE - _probit(y)) for x, y in points])
         eer = _probit(self.eer)
         marks.append(f'<path class="curve target" d="{line}"/>')
-        marks.append(f'<circle cx="{LEFT + eer:.1f}" cy="{SIZE - eer:.1f}" r="4"/>')
+        marks.append(f'<circle cx="{LEFT + eer:.1f}" cy="{SIZE - eer:.1f}" r="4" class="point"/>')
         caption = "DET curve: misses (%) over false alarms (%); the point is the EER"
         return _svg(caption, marks, "false alarms, %")
 

@@ -56,7 +56,7 @@ td {{ overflow-wrap: anywhere }} .errors td:first-child {{ white-space: nowrap }
 .wide td, .wide th {{ padding-right: .6rem }} .wide td:first-child {{ white-space: nowrap }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 2rem }} figure {{ margin: 0; flex: 1 1 22rem }}
 svg {{ width: 100%; max-width: 30rem; height: auto }}
-svg text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
+svg text {{ font: 11px system-ui, sans-serif }} svg text, .point {{ fill: currentColor }}
 .axis {{ stroke: var(--line); fill: none }} .curve {{ fill: none; stroke-width: 2 }}
 .target {{ stroke: var(--target) }} .other {{ stroke: var(--other) }}
 .cut {{ stroke: currentColor; stroke-dasharray: 4 3; fill: none }}
