@@ -351,9 +351,17 @@ def test_known_names_are_those_of_the_published_weights() -> None:
         ("prepare a --outptu b", "unknown option --outptu; did you mean '--output'? allowed: "),
         ("embed a b c --output d", "unexpected word 'c'; see: timbral embed --help"),
         ("embed a b --precision fp31", "--precision: unknown value 'fp31'; did you mean 'fp32'?"),
-        ("prepare a --output b --workers x", "--workers: invalid literal for int()"),
-        ("verify a b --prior x", "--prior: could not convert string to float: 'x'; see"),
-        ("verify a b --false-accept x", "--false-accept: could not convert string to float: 'x'"),
+        ("prepare a --output b --workers x", "--workers: must be a whole number, got 'x'; see"),
+        ("verify a b --prior x", "--prior: must be a number such as 0.05, got 'x'; see"),
+        ("verify a b --false-accept 5%", "--false-accept: must be a number such as 0.05, got '5%'"),
+        (
+            "embed a --encoder c --output d",
+            "unknown option --encoder: the encoder comes first, as in `timbral embed ENCODER …`",
+        ),
+        (
+            "verify a b --encoder c",
+            "unknown option --encoder: the encoder comes first, as in `timbral verify ENCODER …`",
+        ),
     ],
 )
 def test_wrong_words_are_one_line_too(ask: Ask, command: str, message: str) -> None:

@@ -36,12 +36,14 @@ def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> I
     def refuse(event: events.ParseErrorEvent) -> None:
         if isinstance(event, events.MissingArgs):
             message = (
-                _unknown(event.unrecognized_tokens, flags)
+                _unknown(event.unrecognized_tokens, flags, event.prog)
                 or _missing_encoder(run, event.prog, words, event.missing_arguments)
                 or _missing(event.missing_arguments)
             )
         elif isinstance(event, events.UnrecognizedArgs):
-            message = _unknown(event.tokens, flags) or f"unexpected word {event.tokens[0]!r}"
+            message = (
+                _unknown(event.tokens, flags, event.prog) or f"unexpected word {event.tokens[0]!r}"
+            )
         elif isinstance(event, events.InvalidChoice):
             hint = did_you_mean(event.value, event.choices)
             message = (
@@ -50,7 +52,10 @@ def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> I
                 else f"{_short_name(event.argument)}: unknown value {event.value!r}{hint}"
             )
         elif isinstance(event, events.BadValue):
-            message = f"{_name(event.argument)} needs a value"
+            lacks_word = event.argument.is_positional() and _takes_encoder_first(run)
+            message = (lacks_word and _encoder_as_option(words, flags, event.prog)) or (
+                f"{_name(event.argument)} needs a value"
+            )
         elif isinstance(event, events.InstantiationFailure) and event.argument is not None:
             message = f"{_short_name(event.argument)}: {_cause(event.message)}"
         else:
@@ -67,24 +72,43 @@ def _cause(message: str) -> str:
     if several:
         return "takes {1} values, got {0}".format(*several.groups())
     causes = re.findall(r"^- <class '(?!NoneType)\w+'>: (.+)$", message, re.MULTILINE)
-    return str(causes[-1]) if causes else " ".join(message.split())
+    cause = str(causes[-1]) if causes else " ".join(message.split())
+    for python_says, number in (
+        (r"could not convert string to float: ('.*')", "a number such as 0.05"),
+        (r"invalid literal for int\(\) with base 10: ('.*')", "a whole number"),
+    ):
+        if value := re.search(python_says, cause):
+            return f"must be {number}, got {value[1]}"
+    return cause
 
 
-def _unknown(tokens: Sequence[str], flags: Sequence[str]) -> str:
+def _unknown(tokens: Sequence[str], flags: Sequence[str], verb: str) -> str:
     """About the first token that looks like a flag; "" when there is none."""
     for token in tokens:
         if token.startswith("--"):
-            return f"unknown option {token}{did_you_mean(token, flags)}"
+            return _encoder_as_option([token], flags, verb) or (
+                f"unknown option {token}{did_you_mean(token, flags)}"
+            )
     return ""
+
+
+def _encoder_as_option(tokens: Sequence[str], flags: Sequence[str], verb: str) -> str:
+    """That a verb takes as its first word what others take as an option; "" without that option."""
+    if "--encoder-class" not in flags or all(word.split("=")[0] != "--encoder" for word in tokens):
+        return ""
+    return f"unknown option --encoder: the encoder comes first, as in `{verb} ENCODER …`"
 
 
 def _missing_encoder(
     run: Callable[..., int], verb: str, words: Sequence[str], contexts: Sequence[Any]
 ) -> str:
     """That the encoder is missing, if a word is, and the first one is none; else ""."""
-    takes_encoder = tuple(inspect.signature(run).parameters)[:2] in ENCODER_FIRST
     lacks_word = any(context.arg.is_positional() for context in contexts)
-    return missing_encoder_hint(verb, words) if takes_encoder and lacks_word else ""
+    return missing_encoder_hint(verb, words) if _takes_encoder_first(run) and lacks_word else ""
+
+
+def _takes_encoder_first(run: Callable[..., int]) -> bool:
+    return tuple(inspect.signature(run).parameters)[:2] in ENCODER_FIRST
 
 
 def _missing(contexts: Sequence[Any]) -> str:
