@@ -272,7 +272,7 @@ def test_mistakes_in_trial_lists_are_errors(tmp_path: Path, text: str, words: st
     (tmp_path / "t.txt").write_text(text)
     with pytest.raises(DataError, match=words):
         read_trials(tmp_path / "t.txt")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         read_trials(tmp_path / "none.txt")
 
 

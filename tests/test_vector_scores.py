@@ -579,6 +579,13 @@ def test_compare_says_the_rates_of_too_few_speakers(tmp_path: Path) -> None:
         timbral.compare(scores, tmp_path / "report.html")
 
 
+def test_missing_list_of_trials_names_the_one_that_may_be_meant(tmp_path: Path) -> None:
+    (tmp_path / "trials.txt").write_text("1 a b\n")
+    message = r"trial\.txt: no such file; did you mean .*trials\.txt\?"
+    with pytest.raises(DataError, match=message):
+        read_trial_list(tmp_path / "trial.txt")
+
+
 def test_compare_of_a_run_names_its_evaluations(tmp_path: Path) -> None:
     """Somebody gives encoders, where scores belong."""
     evaluation = tmp_path / "run" / "evaluation" / "trials"

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from timbral.errors import DataError
+from timbral.io.near_names import beside
 from timbral.io.text import BLANKS, read_lines, split_words
 from timbral.io.types import Ints
 from timbral.scoring.nist_heading import has_heading, without_heading
@@ -149,6 +150,8 @@ def _read_regular(
     """The columns of a file that is the same in every line; None for any other."""
     try:
         columns = read_regular_columns(path, counts)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file{beside(path)}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read as {content} ({error.strerror})") from None
     if columns is None:
