@@ -302,6 +302,7 @@ def test_excluded_speakers_are_never_read(
         ("nobody", "0", "1 of 1 listed speakers are not in the data, such as 'nobody'"),
         ("", "0", "contains no speaker"),
         (None, "8", "hold out all 8 speakers"),
+        (None, "10", "hold out all 8 speakers"),
         (None, "1", "at least two are needed"),
         (None, "missing.txt", "cannot be read"),
         ("ALL", "0", "excludes every speaker"),

@@ -129,5 +129,5 @@ def _check_sizes(pools: Sequence[SpeakerPool]) -> None:
         raise ConfigError(
             f"data.speakers_per_batch is {batch_size or size}, which needs {size} speakers of "
             f"{pool.name}, but there are only {len(pool.speakers)} speakers to train on; "
-            f"lower it, or add speakers{remedy}"
+            f"lower it, hold out fewer for validation, or add speakers{remedy}"
         )

@@ -32,9 +32,9 @@ def split_speakers(
     names = sorted(speakers)
     if validation == "auto" or validation.isdecimal():
         auto = min(20, len(names) // 10) if len(names) >= 20 else 0
-        count = auto if validation == "auto" else int(validation)
+        count = auto if validation == "auto" else min(int(validation), len(names))
         # evenly spread over the sorted names: the same speakers whatever the machine
-        held_out = {names[index * len(names) // count] for index in range(min(count, len(names)))}
+        held_out = {names[index * len(names) // count] for index in range(count)}
     else:
         path = Path(validation)
         held_out = select_speakers(read_speakers(path), speakers, path)
