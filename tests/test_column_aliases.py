@@ -92,6 +92,17 @@ def test_capitals_are_told_and_kept_from_further_columns(ask: Ask, tmp_path: Pat
     assert found.further_names == ["Gender"]
 
 
+def test_capitals_beside_path_and_speaker_are_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,speaker,Start,END,Session,Utterance\n1.wav,x,1,2,s,u\n")
+    found = read_manifest(tmp_path / "t.csv")
+    (row,) = found
+    assert (row.path, row.session, row.utterance) == (f"{tmp_path}/1.wav#t=1,2", "s", "u")
+    assert found.layout == (
+        "table, utterance is Utterance, session is Session, start is Start, end is END"
+    )
+    assert found.further_names == []
+
+
 def test_names_are_told(ask: Ask, voices: Path, tmp_path: Path) -> None:
     paths = sorted(voices.glob("*/*.ogg"))[:8]
     rows = [{"audio_filepath": str(path), "label": path.parent.name} for path in paths]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from timbral.errors import DataError
 
-__all__ = ["ALIASES", "column_called", "find_columns", "in_words"]
+__all__ = ["ALIASES", "column_called", "find_columns", "in_words", "own_columns"]
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "path": ("audio_filepath", "audio_path", "file_path", "filepath", "wav_path", "wav", "audio",
@@ -28,10 +28,7 @@ def find_columns(names: Sequence[str], where: object = "the table") -> dict[str,
     Capitals count only where a name occurs in several forms: then the form in small letters is the
     one, and without it DataError, naming `where`, is raised.
     """
-    columns: dict[str, str] = {}
-    for name in OWN:
-        if (column := column_called(name, names, where)) is not None:
-            columns[name] = column
+    columns = own_columns(names, where)
     for name, aliases in ALIASES.items():
         if name in columns:
             continue
@@ -43,6 +40,12 @@ def find_columns(names: Sequence[str], where: object = "the table") -> dict[str,
         duration = column_called("duration", names, where)
         columns |= {"duration": duration} if duration else {}
     return columns
+
+
+def own_columns(names: Sequence[str], where: object) -> dict[str, str]:
+    """The same for timbral's names alone."""
+    found = ((name, column_called(name, names, where)) for name in OWN)
+    return {name: column for name, column in found if column is not None}
 
 
 def column_called(name: str, names: Sequence[str], where: object) -> str | None:

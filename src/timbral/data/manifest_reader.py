@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timbral.audio.segments import Segment
-from timbral.data.column_aliases import ALIASES, find_columns, in_words
+from timbral.data.column_aliases import ALIASES, find_columns, in_words, own_columns
 from timbral.data.locations import FILE_URL, WINDOWS_PATH, path_of_file_url
 from timbral.data.manifest import COLUMNS, Manifest, check_unique
 from timbral.data.other_columns import read_other_columns
@@ -31,12 +31,12 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
 
     The columns `path` and `speaker` are required. `utterance` (else the path without its suffix),
     `session` and `corpus` are optional, and so are `start` and `end`, the seconds of a segment of
-    the file; other columns, such as gender, are kept (`timbral.data.further_columns`). If path or
-    speaker is missing, names in capitals and those of other tools are recognized
-    (`timbral.data.column_aliases`), including NeMo's `offset` and `duration`; `Manifest.layout`
-    then says which. Ids are the text in the file. Paths may be URLs; relative ones are below
-    `root`, which is the table's folder unless another folder or URL is given. Raises DataError if
-    the table cannot be used.
+    the file, also in capitals; other columns, such as gender, are kept
+    (`timbral.data.further_columns`). If path or speaker is missing, names of other tools are
+    recognized (`timbral.data.column_aliases`), including NeMo's `offset` and `duration`.
+    `Manifest.layout` says which columns have other names. Ids are the text in the file. Paths may
+    be URLs; relative ones are below `root`, which is the table's folder unless another folder or
+    URL is given. Raises DataError if the table cannot be used.
     """
     return check_unique(read_rows(path, root), path)
 
@@ -59,14 +59,14 @@ def read_rows(
             "WebDataset archive (.tar)"
         )
     table, names = read_text_columns(path, [*COLUMNS.names, *TIMES])
-    layout, taken = "", set(table.column_names)
+    layout, taken, renamed = "", set(table.column_names), own_columns(names, path)
     if columns or not {"path", "speaker"} <= taken:
         renamed = {**find_columns(names, path), **columns}
         if missing := sorted(set(columns.values()).difference(names)):
             raise DataError(f"{path}: has no column {missing[0]!r}; it has: {', '.join(names)}")
-        if {"path", "speaker"} <= renamed.keys():
-            table, layout = _renamed(path, renamed), f"table, {in_words(renamed)}"
-            taken = set(renamed.values())
+    if {"path", "speaker"} <= renamed.keys() and in_words(renamed):
+        table, layout = _renamed(path, renamed), f"table, {in_words(renamed)}"
+        taken = set(renamed.values())
     rows = _complete(table, names, path, root or path.resolve().parent)
     others, left_out = read_other_columns(path, taken)
     for name in others.column_names:
