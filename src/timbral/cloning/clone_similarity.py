@@ -204,7 +204,10 @@ def line_of(figures: SystemFigures, weights_sha256: str) -> str:
         words.append(f"nearest other {figures.other:.3f}")
     if not math.isnan(figures.position):
         words.append(f"position {figures.position:.2f}")
-    what = f"{figures.num_clones:,} utterances, {figures.num_speakers:,} speakers"
+    what = ", ".join(
+        f"{number:,} {noun}{'' if number == 1 else 's'}"
+        for number, noun in ((figures.num_clones, "utterance"), (figures.num_speakers, "speaker"))
+    )
     words.append(f"[{figures.encoder} {weights_sha256[:8]}, {what}, timbral {__version__}]")
     return "  ".join(words)
 

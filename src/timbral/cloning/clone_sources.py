@@ -29,6 +29,10 @@ PROMPTS_ALONE = (
 )
 
 SAME_NAME = "differ only in their suffixes, so it is unclear which one is meant; keep one"
+NAMING = (
+    "; list pairs in a file (lines `synthesized reference`), or put the clones of each speaker "
+    "into a folder of the speaker's name and set `to_speaker`"
+)
 
 
 def find_clones(
@@ -63,6 +67,8 @@ def find_clones(
     if not found.clones:
         named = ", ".join(map(str, paths if meta is not None else paths[:-1] or paths))
         why = f"the first: {found.failures[0]}" if found.failures else f"{named} contains no audio"
+        if why.endswith(f"of the same name in {paths[-1]}"):
+            why += NAMING
         raise DataError(f"no synthesized recording has a reference; {why}")
     return _against_speakers(found) if to_speaker else found
 
