@@ -103,22 +103,40 @@ class FrontConvolutions(nn.Module):
         return out.transpose(2, 3).flatten(2)
 
 
+@dataclass(frozen=True)
+class DenseSizes:
+    """What the layers of a dense block have in common."""
+
+    growth: int
+    """channels that each layer adds"""
+    bottleneck: int
+    dilation: int
+    segment_frames: int = SEGMENT_FRAMES
+    """of two seconds"""
+    squeezed: int | None = None
+    """hidden channels of a gate; half of the bottleneck if None"""
+
+
 class ContextMasking(nn.Module):
     """A local convolution, gated by the utterance's mean and that of 100-frame segments.
 
     Section 2.2: the gate depends on the segment only, so it is computed once a segment.
     """
 
-    def __init__(
-        self, bottleneck: int, growth: int, dilation: int, segment_frames: int = SEGMENT_FRAMES
-    ) -> None:
+    def __init__(self, sizes: DenseSizes) -> None:
         super().__init__()
-        self.segment_frames = segment_frames
+        self.segment_frames = sizes.segment_frames
         self.local = FrameConv(
-            bottleneck, growth, 3, padding=dilation, dilation=dilation, bias=False
+            sizes.bottleneck,
+            sizes.growth,
+            3,
+            padding=sizes.dilation,
+            dilation=sizes.dilation,
+            bias=False,
         )
-        self.squeeze = FrameConv(bottleneck, bottleneck // 2, 1)
-        self.gate = FrameConv(bottleneck // 2, growth, 1)
+        squeezed = sizes.squeezed or sizes.bottleneck // 2
+        self.squeeze = FrameConv(sizes.bottleneck, squeezed, 1)
+        self.gate = FrameConv(squeezed, sizes.growth, 1)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # zero outside the mask
         batch, count, channels = frames.shape
@@ -134,18 +152,6 @@ class ContextMasking(nn.Module):
         return outputs * gate.repeat_interleave(size, dim=1)[:, :count]
 
 
-@dataclass(frozen=True)
-class DenseSizes:
-    """What the layers of a dense block have in common."""
-
-    growth: int
-    """channels that each layer adds"""
-    bottleneck: int
-    dilation: int
-    segment_frames: int = SEGMENT_FRAMES
-    """of two seconds"""
-
-
 class DenseLayer(nn.Module):
     """Bottleneck and context-aware masking; what it gives is appended to its input."""
 
@@ -154,9 +160,7 @@ class DenseLayer(nn.Module):
         self.norm1 = FrameBatchNorm(inputs)
         self.bottleneck = FrameConv(inputs, sizes.bottleneck, 1, bias=False)
         self.norm2 = FrameBatchNorm(sizes.bottleneck)
-        self.masking = ContextMasking(
-            sizes.bottleneck, sizes.growth, sizes.dilation, sizes.segment_frames
-        )
+        self.masking = ContextMasking(sizes)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         out = self.bottleneck(functional.relu(self.norm1(frames, mask), inplace=True))
