@@ -71,7 +71,9 @@ def test_bf16_vectors_are_near_those_of_float32(name: str, waves: list[Wave]) ->
 def test_precisions_are_known() -> None:
     with pytest.raises(ConfigError, match="precision: unknown value 'int4'"):
         Embedder(ENCODERS["tdnn"](SMALL["tdnn"]), precision="int4")
-    with pytest.raises(ConfigError, match="int8 is offered for campplus, not for tdnn"):
+    with pytest.raises(
+        ConfigError, match="int8 is offered for campplus, campplus-small, not for tdnn"
+    ):
         Embedder(ENCODERS["tdnn"](SMALL["tdnn"]), precision="int8")
 
 

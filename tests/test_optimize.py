@@ -17,7 +17,7 @@ from test_encoders import CASES, make, pad
 from timbral.audio.decode import Wave
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
-from timbral.encoders.campplus_wide import WideCampplusEncoder
+from timbral.encoders.campplus_small import SmallCampplusEncoder
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.inference import optimize as optimizing
 from timbral.inference.embedder import Embedder
@@ -73,7 +73,9 @@ SHORT = [7_000, 9_011]
 
 OPTIMIZED = sorted(set(CASES) - {"lstm"})  # of the LSTM there is nothing to pack or to fold
 EQUAL = [(case, SHORT) for case in OPTIMIZED]
-EQUAL += [("campplus", sizes) for sizes in BATCHES.values()]
+FRAMES_IN_ONE = ("campplus", "campplus-small")
+"""whose utterances lie one behind another in a stream"""
+EQUAL += [(case, sizes) for case in FRAMES_IN_ONE for sizes in BATCHES.values()]
 
 
 @pytest.mark.parametrize(("case", "sizes"), EQUAL)
@@ -102,9 +104,10 @@ def test_vectors_in_bfloat16(case: str) -> None:
 
 
 @needs_operators
-def test_any_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", FRAMES_IN_ONE)
+def test_any_blocks_give_the_same(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Utterances over several blocks of rows, and blocks with none; both ways to multiply."""
-    network = trained("campplus")
+    network = trained(case)
     waves = noise([60_000, 3_200, 3_200])
     expected = vectors(network, network, waves)
     monkeypatch.setattr(campplus_folded, "BLOCK_ROWS", 32)
@@ -210,20 +213,20 @@ def test_embedders_optimize_and_can_be_pickled() -> None:
 
 
 def test_folded_encoders_are_known() -> None:
-    assert set(FOLDED) == {CampplusEncoder, WideCampplusEncoder}
+    assert set(FOLDED) == {CampplusEncoder, SmallCampplusEncoder}
 
 
 def test_stream_of_frames() -> None:
-    stream = FrameStream.of([5, 2, 3], gap=4, multiple=8)
+    stream = FrameStream.of([5, 2, 3], gap=4, multiple=8, step=2)
     assert stream == FrameStream([0, 10, 16], [5, 2, 3], 24)
-    assert stream.halved() == FrameStream([0, 5, 8], [3, 1, 2], 12)
+    assert stream.strided(2) == FrameStream([0, 5, 8], [3, 1, 2], 12)
     frames = stream.zero_gaps(torch.ones(26, 1), first=-1)
     inside = [1 + row for begin, end in ((0, 5), (10, 12), (16, 19)) for row in range(begin, end)]
     assert frames[:, 0].nonzero()[:, 0].tolist() == inside
 
 
 def test_context_of_segments_is_their_mean_and_their_utterances() -> None:
-    stream = FrameStream.of([250, 30], gap=4, multiple=32)
+    stream = FrameStream.of([250, 30], gap=4, multiple=32, step=2)
     segmented = SegmentedStream(stream, 100, 64, torch.float32)
     frames = stream.zero_gaps(torch.randn(stream.size, 3), first=0)
     sums = torch.zeros(segmented.count, 3)

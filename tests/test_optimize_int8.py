@@ -49,6 +49,7 @@ def speech() -> list[Wave]:
     return [load(path)[:length] for path, length in zip(RECORDINGS[7::90], LENGTHS, strict=False)]
 
 
+IN_8_BITS = ("campplus", "campplus-small")
 LENGTHS = (5_200, 48_000, 20_011, 5_300, 35_000)
 
 
@@ -57,9 +58,10 @@ def in_8_bits(network: SpeakerEncoder) -> Embedder:
 
 
 @needs_bytes
-def test_vectors_are_near_those_of_the_plain_network(speech: Sequence[Wave]) -> None:
+@pytest.mark.parametrize("case", IN_8_BITS)
+def test_vectors_are_near_those_of_the_plain_network(case: str, speech: Sequence[Wave]) -> None:
     """Of random weights, with norms whose scales have both signs, and zero."""
-    network = trained("campplus")
+    network = trained(case)
     plain = Embedder(copy.deepcopy(network)).encode_preprocessed(speech)
     made = in_8_bits(network).encode_preprocessed(speech)
     assert (plain * made).sum(1).min() > 0.99
@@ -67,8 +69,9 @@ def test_vectors_are_near_those_of_the_plain_network(speech: Sequence[Wave]) -> 
 
 
 @needs_bytes
-def test_batch_mates_change_nothing(speech: Sequence[Wave]) -> None:
-    embedder = in_8_bits(trained("campplus"))
+@pytest.mark.parametrize("case", IN_8_BITS)
+def test_batch_mates_change_nothing(case: str, speech: Sequence[Wave]) -> None:
+    embedder = in_8_bits(trained(case))
     together = embedder.encode_preprocessed(speech)
     alone = np.concatenate([embedder.encode_preprocessed([wave]) for wave in speech])
     assert np.array_equal(together, alone)
@@ -105,8 +108,9 @@ def test_threads_change_no_number_that_is_kept(
 
 
 @needs_bytes
-def test_padding_and_mates_do_not_matter_in_the_network(speech: Sequence[Wave]) -> None:
-    network = trained("campplus").eval()
+@pytest.mark.parametrize("case", IN_8_BITS)
+def test_padding_and_mates_do_not_matter_in_the_network(case: str, speech: Sequence[Wave]) -> None:
+    network = trained(case).eval()
     computes = optimize_in_8_bits(network)
     with torch.inference_mode():
         features = [network.features(*single(wave)) for wave in speech]
@@ -278,14 +282,16 @@ def test_codes_are_the_nearest(numbers: list[float], codes: list[int]) -> None:
 
 def test_other_encoders_are_refused() -> None:
     network = ENCODERS["tdnn"](SMALL["tdnn"]).eval()
-    with pytest.raises(ConfigError, match="int8 is offered for campplus, not for tdnn"):
+    with pytest.raises(
+        ConfigError, match="int8 is offered for campplus, campplus-small, not for tdnn"
+    ):
         Embedder(network, precision="int8")
 
 
 @pytest.mark.parametrize(
     ("precision", "message"),
     [
-        ("int8", "offered for campplus, not for ecapa"),
+        ("int8", "offered for campplus, campplus-small, not for ecapa"),
         ("int9", "unknown value"),
     ],
 )
@@ -303,7 +309,7 @@ def test_what_is_refused_is_not_downloaded(
 def test_the_command_refuses_before_it_downloads(ask: Ask) -> None:
     answer = ask("verify", "ecapa", RECORDINGS[0], RECORDINGS[1], "--precision", "int8")
     assert answer.code == 2
-    assert "offered for campplus, not for ecapa" in answer.err
+    assert "offered for campplus, campplus-small, not for ecapa" in answer.err
     assert "download" not in answer.err
 
 

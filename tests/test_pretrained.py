@@ -273,7 +273,7 @@ def test_a_copy_is_converted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_every_format_says_whose_weights_it_reads_and_their_license(ask: Ask) -> None:
     assert [one.format for one in WEIGHTS_OF_OTHERS] == sorted(FORMATS)
     of_all = {name for one in WEIGHTS_OF_OTHERS for name in one.architectures}
-    assert of_all == ENCODERS.keys() - {"tdnn", "campplus-wide"}
+    assert of_all == ENCODERS.keys() - {"tdnn", "campplus-small"}
     rows = {row.name: row for row in api.models()}
     assert [one.license for one in rows["resnet"].weights_of_others][:1] == ["CC-BY-4.0"]
     assert rows["tdnn"].weights_of_others == ()

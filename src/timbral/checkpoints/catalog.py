@@ -40,9 +40,7 @@ ARCHITECTURES = {
     "campplus": (
         "CAM++: densely connected TDNN with context-aware masking, on 80 Kaldi filter banks"
     ),
-    "campplus-wide": (
-        "CAM++ with few, wide layers at a low frame rate, on 80 Kaldi filter banks every 20 ms"
-    ),
+    "campplus-small": ("CAM++ with few layers, every 20 and 40 ms, on 80 Kaldi filter banks"),
     "ecapa": "ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel, or of WeSpeaker",
     "eres2net-v2": "ERes2NetV2 of 3D-Speaker, on 80 Kaldi filter banks",
     "lstm": "Last output of a unidirectional LSTM, linear, ReLU, unit length",
@@ -66,7 +64,7 @@ ARCHITECTURES = {
 
 SIZES = {
     "campplus": (192, 6_848_544, 16_000),
-    "campplus-wide": (192, 2_359_696, 16_000),
+    "campplus-small": (192, 2_136_928, 16_000),
     "ecapa": (192, 20_767_552, 16_000),
     "eres2net-v2": (192, 17_859_632, 16_000),
     "lstm": (256, 1_423_616, 16_000),

@@ -64,20 +64,27 @@ class CampplusConfig:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions over (mel, time) and a shortcut; mel is divided by `mel_stride`."""
+    """Two 3 × 3 convolutions over (mel, time) and a shortcut.
 
-    def __init__(self, channels: int, mel_stride: int) -> None:
+    The first one and the shortcut have strides: mels are divided by `mel_stride`, and every
+    `frame_stride`-th frame comes out.
+    """
+
+    def __init__(self, channels: int, mel_stride: int = 1, frame_stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = FrameConv2d(channels, channels, 3, mel_stride=mel_stride, padding=1)
+        self.mel_stride, self.frame_stride = mel_stride, frame_stride
+        strides = {"mel_stride": mel_stride, "frame_stride": frame_stride}
+        self.conv1 = FrameConv2d(channels, channels, 3, padding=1, **strides)
         self.norm1 = FrameBatchNorm(channels)
         self.conv2 = FrameConv2d(channels, channels, 3, padding=1)
         self.norm2 = FrameBatchNorm(channels)
         self.shortcut: FrameConv2d | None = None
-        if mel_stride != 1:
-            self.shortcut = FrameConv2d(channels, channels, 1, mel_stride=mel_stride)
+        if mel_stride != 1 or frame_stride != 1:
+            self.shortcut = FrameConv2d(channels, channels, 1, **strides)
             self.shortcut_norm = FrameBatchNorm(channels)
 
-    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # (B, F, M, C) -> (B, F, M', C)
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Frames (B, F, M, C) -> (B, F', M', C); `mask` (B, F') is that of what comes out."""
         out = self.norm2(self.conv2(relu_inside(self.norm1(self.conv1(frames), mask), mask)), mask)
         if self.shortcut is not None:
             frames = self.shortcut_norm(self.shortcut(frames), mask)
@@ -85,18 +92,24 @@ class ResidualBlock(nn.Module):
 
 
 class FrontConvolutions(nn.Module):
-    """Section 2.1: residual convolutions over (mel, time): (B, F, M) -> (B, F, C M / 8)."""
+    """Section 2.1: residual convolutions over (mel, time): (B, F, M) -> (B, F', C M / 8).
 
-    def __init__(self, channels: int) -> None:
+    Every `frame_stride`-th frame comes out of the first block.
+    """
+
+    def __init__(self, channels: int, frame_stride: int = 1) -> None:
         super().__init__()
+        self.frame_stride = frame_stride
         self.conv1 = FrameConv2d(1, channels, 3, padding=1)
         self.norm1 = FrameBatchNorm(channels)
-        self.blocks = nn.ModuleList(ResidualBlock(channels, stride) for stride in (2, 1, 2, 1))
+        strides = ((2, frame_stride), (1, 1), (2, 1), (1, 1))
+        self.blocks = nn.ModuleList(ResidualBlock(channels, *each) for each in strides)
         self.conv2 = FrameConv2d(channels, channels, 3, mel_stride=2, padding=1)
         self.norm2 = FrameBatchNorm(channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         out = relu_inside(self.norm1(self.conv1(frames[..., None]), mask), mask)
+        mask = mask[:, :: self.frame_stride]
         for block in self.blocks:
             out = block(out, mask)
         out = relu_inside(self.norm2(self.conv2(out), mask), mask)
@@ -204,7 +217,7 @@ class DenseBlock(nn.Module):
 class CampplusLayers(SpeakerEncoder):
     """What every CAM++ consists of."""
 
-    front: nn.Module
+    front: FrontConvolutions
     tdnn: FrameConv
     tdnn_norm: FrameBatchNorm
     blocks: nn.ModuleList
@@ -217,6 +230,19 @@ class CampplusLayers(SpeakerEncoder):
         body = [front, *self.blocks, self.norm]
         return {"body": body, "head": [self.linear, self.linear_norm]}
 
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        mask = frame_mask(frame_lengths, features.shape[1])
+        frames = self.tdnn(self.front(features, mask))  # (B, F, M) -> (B, F', C)
+        mask = mask[:, :: self.front.frame_stride * self.tdnn.stride[0]]
+        frames = functional.relu(self.tdnn_norm(frames, mask), inplace=True)
+        for block in self.blocks:
+            frames = block(frames, mask)
+            mask = mask[:, :: block.stride]
+        frames = functional.relu(self.norm(frames, mask), inplace=True)
+        pooled = statistics_pooling(frames, mask, unbiased=True)
+        embeddings: Tensor = self.linear_norm(self.linear(pooled))
+        return at_least_float32(embeddings)
+
 
 class CampplusEncoder(CampplusLayers):
     """CAM++: densely connected TDNN with context-aware masking, on 80 Kaldi filter banks."""
@@ -225,7 +251,6 @@ class CampplusEncoder(CampplusLayers):
     config_type = CampplusConfig
     tiny_config = CampplusConfig((1, 2, 1), 4, 8, 4, 8, 16)
     config: CampplusConfig
-    front: FrontConvolutions
 
     def __init__(self, config: CampplusConfig) -> None:
         super().__init__(config)
@@ -245,15 +270,3 @@ class CampplusEncoder(CampplusLayers):
         self.norm = FrameBatchNorm(channels)
         self.linear = nn.Linear(2 * channels, config.embedding_dim, bias=False)
         self.linear_norm = BatchNorm(config.embedding_dim, affine=False)
-
-    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        mask = frame_mask(frame_lengths, features.shape[1])
-        frames = self.front(features, mask)  # (B, F, M) -> (B, F, C)
-        mask = frame_mask((frame_lengths - 1) // 2 + 1, (features.shape[1] - 1) // 2 + 1)
-        frames = functional.relu(self.tdnn_norm(self.tdnn(frames), mask), inplace=True)
-        for block in self.blocks:
-            frames = block(frames, mask)
-        frames = functional.relu(self.norm(frames, mask), inplace=True)
-        pooled = statistics_pooling(frames, mask, unbiased=True)
-        embeddings: Tensor = self.linear_norm(self.linear(pooled))
-        return at_least_float32(embeddings)

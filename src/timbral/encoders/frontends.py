@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from timbral.encoders.fbank_blocks import PREEMPHASIS, FbankBlocks
 from timbral.encoders.layers.frames import frame_mask
 from timbral.encoders.mel_config import DECIBEL_MEL_80, GE2E_MEL, LOG_MEL_80, MelConfig
 
@@ -251,7 +252,6 @@ class FbankConfig:
     """a name in `FBANK_WINDOWS`"""
     full_scale: float = 1.0
     """what a sample of 1 counts as; only what is as faint as the floor under the logarithm tells"""
-    hop_samples: int = 160
 
 
 FBANK_FFT = 512
@@ -276,9 +276,12 @@ FBANK_WINDOWS = {"povey": _povey_window, "hamming": _hamming_window}
 class KaldiFbank(Frontend):
     """Kaldi's log filter banks with its defaults and no dither, for samples in [-1, 1].
 
-    25 ms windows every 10 ms (or `hop_samples`), only where they fit whole; mean removed,
-    pre-emphasis 0.97, Povey's window (or Hamming's), 512-point power spectrum, natural logarithm.
+    25 ms windows every 10 ms, only where they fit whole; mean removed, pre-emphasis 0.97, Povey's
+    window (or Hamming's), 512-point power spectrum, natural logarithm.
     """
+
+    in_blocks: ClassVar[bool] = True
+    """whether it takes waves one by one in inference mode on a CPU, for a third of the time"""
 
     config: FbankConfig
     window: Tensor
@@ -289,7 +292,7 @@ class KaldiFbank(Frontend):
         self.config = config
         self.sample_rate = 16_000
         self.window_samples = 400
-        self.hop_samples = config.hop_samples
+        self.hop_samples = 160
         self.num_features = config.n_mels
         window = FBANK_WINDOWS[config.window](self.window_samples)
         self.register_buffer("window", window * config.full_scale, persistent=False)
@@ -301,9 +304,23 @@ class KaldiFbank(Frontend):
             # Only windows that fit whole: none reaches over the end, so the mask alone would do,
             # but what is not a number there would pass the logarithm and a product with zero.
             frame_lengths = (lengths - self.window_samples) // self.hop_samples + 1
+            if self.in_blocks and waves.device.type == "cpu" and torch.is_inference_mode_enabled():
+                return self._in_blocks(waves.float(), frame_lengths), frame_lengths
             waves = waves.float().masked_fill(~frame_mask(lengths, waves.shape[1]), 0.0)
             banks = self._all_banks(self._windows(waves))
             return masked_frames(banks, frame_lengths, self.config.mean_normalize), frame_lengths
+
+    def _in_blocks(self, waves: Tensor, frame_lengths: Tensor) -> Tensor:  # -> (B, F, M)
+        count = (waves.shape[1] - self.window_samples) // self.hop_samples + 1
+        banks = waves.new_zeros(len(waves), count, self.num_features)
+        blocks = FbankBlocks(self.window, self.filters, self.hop_samples)
+        for wave, frames, row in zip(waves, frame_lengths.tolist(), banks, strict=True):
+            inside = row[:frames]
+            blocks.write(wave, inside)
+            inside.clamp_(min=torch.finfo(torch.float32).eps).log_()
+            if self.config.mean_normalize:
+                inside.sub_(inside.mean(0))
+        return banks
 
     def _windows(self, waves: Tensor) -> Tensor:  # (B, T) -> (B, F, N), a view
         return waves.unfold(1, self.window_samples, self.hop_samples)
@@ -316,7 +333,7 @@ class KaldiFbank(Frontend):
         windows = windows - windows.mean(dim=2, keepdim=True)
         # Pre-emphasis within each window: Kaldi takes the first sample as its own predecessor.
         before = torch.cat([windows[:, :, :1], windows[:, :, :-1]], dim=2)
-        power = self._power((windows - 0.97 * before) * self.window)
+        power = self._power((windows - PREEMPHASIS * before) * self.window)
         return torch.log((power @ self.filters).clamp(min=torch.finfo(torch.float32).eps))
 
     def _power(self, windowed: Tensor) -> Tensor:  # (B, F, N) -> (B, F, 257)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from timbral.encoders.base import EncoderConfig, SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
-from timbral.encoders.campplus_wide import WideCampplusEncoder
+from timbral.encoders.campplus_small import SmallCampplusEncoder
 from timbral.encoders.ecapa import EcapaEncoder
 from timbral.encoders.eres2net_v2 import Eres2netV2Encoder
 from timbral.encoders.lstm import LstmEncoder
@@ -24,7 +24,7 @@ __all__ = ["ENCODERS", "ENCODER_SIZES"]
 
 ENCODERS: dict[str, type[SpeakerEncoder]] = {
     "campplus": CampplusEncoder,
-    "campplus-wide": WideCampplusEncoder,
+    "campplus-small": SmallCampplusEncoder,
     "ecapa": EcapaEncoder,
     "eres2net-v2": Eres2netV2Encoder,
     "lstm": LstmEncoder,

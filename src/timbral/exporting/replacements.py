@@ -75,6 +75,8 @@ class DftMelSpectrogram(MelSpectrogram):
 class DftFbank(KaldiFbank):
     """`KaldiFbank` as a product, for all frames at once."""
 
+    in_blocks = False
+
     def __init__(self, plain: KaldiFbank) -> None:
         super().__init__(plain.config)
         self.power = DftPower(self.window_samples, FBANK_FFT)

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
-from timbral.encoders.campplus_wide import WideCampplusEncoder
+from timbral.encoders.campplus_small import SmallCampplusEncoder
 from timbral.encoders.layers.packing import pack_weights
 from timbral.errors import ConfigError
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
 from timbral.inference.optimized.campplus_bytes import ByteCampplus
 from timbral.inference.optimized.campplus_folded import FoldedCampplus
-from timbral.inference.optimized.campplus_wide_folded import FoldedWideCampplus
 from timbral.inference.optimized.products import CAN_FUSE
 from timbral.inference.optimized.snapshot import WeightsSnapshot
 
@@ -32,11 +31,12 @@ class InferenceNetwork(Protocol):
 
 FOLDED: dict[type[SpeakerEncoder], Callable[[Any, torch.dtype], InferenceNetwork]] = {
     CampplusEncoder: FoldedCampplus,
-    WideCampplusEncoder: FoldedWideCampplus,
+    SmallCampplusEncoder: FoldedCampplus,
 }
 """how networks of exactly these classes are folded; others compute unchanged"""
 IN_8_BITS: dict[type[SpeakerEncoder], Callable[[Any], InferenceNetwork]] = {
     CampplusEncoder: ByteCampplus,
+    SmallCampplusEncoder: ByteCampplus,
 }
 
 

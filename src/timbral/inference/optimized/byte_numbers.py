@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from timbral.checkpoints.weights import hash_weights
-from timbral.encoders.campplus import CampplusEncoder
+from timbral.encoders.campplus import CampplusLayers
 from timbral.errors import TimbralError
 from timbral.inference.optimized import byte_ranges
 from timbral.inference.optimized.byte_ranges import SeenNumbers
@@ -34,7 +34,7 @@ Made = TypeVar("Made")
 class ByteNumbers:
     """Dataclasses of numbers, one after another: made once for weights, a version and a torch."""
 
-    def __init__(self, encoder: CampplusEncoder) -> None:
+    def __init__(self, encoder: CampplusLayers) -> None:
         self._encoder = encoder
         self._identity = _identity(encoder)
         self._stored = _read(self._identity)
@@ -76,7 +76,7 @@ def in_one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _identity(encoder: CampplusEncoder) -> str:
+def _identity(encoder: CampplusLayers) -> str:
     digest = hashlib.sha256()
     voices = (byte_ranges.EVERY, byte_ranges.SECONDS)
     facts = (__version__, torch.__version__, encoder.config, *voices)

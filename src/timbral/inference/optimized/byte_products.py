@@ -114,14 +114,14 @@ class ByteConvolution:
         size: tuple[int, int],
         code: Code,
         *,
-        stride: int = 1,
+        strides: tuple[int, int] = (1, 1),
         padding: int = 1,
         dilation: int = 1,
     ) -> None:
-        """`rounded` are weights (C', C × H × W) of `size` (H, W), `code` that of what comes in; the
-        others are those of W."""
+        """`rounded` are weights (C', C × H × W) of `size` (H, W), `code` that of what comes in;
+        `padding` and `dilation` are those of W."""
         weight = rounded.whole.view(len(rounded.whole), -1, *size)
-        self._where = ([1, stride], [0, padding], [1, dilation], 1)
+        self._where = (list(strides), [0, padding], [1, dilation], 1)
         packed = torch.ops.onednn.qconv_prepack(
             weight.contiguous(memory_format=torch.channels_last),
             rounded.steps,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from timbral.audio.preprocessing import load
-from timbral.encoders.campplus import CampplusEncoder, FrontConvolutions, ResidualBlock
-from timbral.encoders.layers.conv import FrameConv2d
+from timbral.encoders.campplus import CampplusLayers, DenseBlock, FrontConvolutions, ResidualBlock
+from timbral.encoders.layers.conv import FrameConv, FrameConv2d
 from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.inference.optimized.byte_rounding import Moments
 from timbral.inference.shipped_voices import VOICES
@@ -43,8 +43,8 @@ class Range:
 class SeenNumbers:
     """What goes into the products of an encoder, for weights as they are now."""
 
-    def __init__(self, encoder: CampplusEncoder) -> None:
-        self._front_channels = encoder.config.front_channels
+    def __init__(self, encoder: CampplusLayers) -> None:
+        self._front_channels = encoder.front.conv1.out_channels
         self.features: list[Tensor] = []
         """of each recording (F, M)"""
         self.ranges: dict[nn.Module, Range] = {}
@@ -57,8 +57,8 @@ class SeenNumbers:
         hooks = [layer.register_forward_hook(self._see_in_front) for layer in layers]
         hooks.append(encoder.front.register_forward_hook(self._see_front))
         hooks.append(encoder.tdnn.register_forward_hook(self._see_tdnn))
-        norms = [block.get_submodule("norm") for block in encoder.blocks]
-        hooks += [norm.register_forward_hook(self._see_block) for norm in norms]
+        blocks = [block for block in encoder.blocks if isinstance(block, DenseBlock)]
+        hooks += [_last(block).register_forward_hook(self._see_block) for block in blocks]
         try:
             with torch.autocast("cpu", enabled=False):
                 for path in sorted(VOICES.glob("*/*.ogg"))[::EVERY]:
@@ -69,30 +69,35 @@ class SeenNumbers:
             for hook in hooks:
                 hook.remove()
 
-    def frames(self, norm: nn.Module) -> Tensor:
-        """What goes into the last norm of a dense block (N, C)."""
-        return torch.cat(self._frames[norm])
+    def frames(self, block: DenseBlock) -> Tensor:
+        """What the layers of a dense block make (N, C), before its stride."""
+        return torch.cat(self._frames[_last(block)])
 
     def _see_front(self, layer: FrontConvolutions, given: tuple[Tensor, ...], _: Tensor) -> None:
         self.features.append(given[0][0])
 
     def _see_in_front(self, layer: nn.Module, given: tuple[Tensor, ...], outputs: Tensor) -> None:
         if isinstance(layer, FrameConv2d):
-            size, stride = layer.kernel_size[0], layer.stride[0]
-            rows = patches(given[0][0], size, stride, PATCH_FRAMES)
+            size, mel_stride = layer.kernel_size[0], layer.stride[0]
+            rows = patches(given[0][0], size, mel_stride, PATCH_FRAMES)
             self.inputs.setdefault(layer, Moments()).see(rows)
             return
         seen = Range.of(outputs)
         self.ranges[layer] = self.ranges.get(layer, seen) | seen
 
-    def _see_tdnn(self, layer: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
+    def _see_tdnn(self, layer: FrameConv, given: tuple[Tensor, ...], _: Tensor) -> None:
         frames = given[0][0]  # a channel's mels together, which `ByteFront` gives mel by mel
         frames = frames.view(len(frames), self._front_channels, -1).transpose(1, 2).flatten(1)
-        rows = frames.unfold(0, 5, 2).transpose(1, 2).flatten(1)
+        taps = frames.unfold(0, layer.kernel_size[0], int(layer.stride[0]))
+        rows = taps.transpose(1, 2).flatten(1)
         self.inputs.setdefault(layer, Moments()).see(rows)
 
-    def _see_block(self, norm: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
-        self._frames.setdefault(norm, []).append(given[0][0])
+    def _see_block(self, layer: nn.Module, _: tuple[Tensor, ...], outputs: Tensor) -> None:
+        self._frames.setdefault(layer, []).append(outputs[0])
+
+
+def _last(block: DenseBlock) -> nn.Module:
+    return block.layers[len(block.layers) - 1]
 
 
 def patches(numbers: Tensor, size: int, mel_stride: int, every: int) -> Tensor:

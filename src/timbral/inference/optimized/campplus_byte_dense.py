@@ -11,8 +11,9 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from timbral.encoders.campplus import DenseBlock, DenseLayer
+from timbral.encoders.campplus import ContextMasking, DenseBlock, DenseLayer
 from timbral.inference.optimized.byte_channels import (
     ONE,
     ByteChannels,
@@ -23,10 +24,38 @@ from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import ROUNDING, ByteConvolution, write_rounded
 from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
-from timbral.inference.optimized.campplus_dense import ContextGate
 from timbral.inference.optimized.frame_stream import SegmentedStream
 
 __all__ = ["ByteDenseBlock"]
+
+VECTOR = 32
+"""numbers of which torch computes exp together; fewer that are left it computes one by one"""
+
+
+class ByteContextGate:
+    """What gates each segment; to the last bit the same with any other segments in the stream.
+
+    A matrix product may add up in another order for more rows. Here each sum is over its own row,
+    whose order is always the same, exp takes whole vectors of a processor, and no operator rounds
+    once in vectors but twice in what is left over, as torch.addcmul may.
+    """
+
+    def __init__(self, masking: ContextMasking, hidden: ByteChannels) -> None:
+        rows, bias = masking.gate.matrix(), masking.gate.bias
+        assert bias is not None
+        self._channels = len(rows)
+        extra = -len(rows) % VECTOR
+        self._squeeze = (masking.squeeze.matrix() * hidden.step).float()
+        self._squeeze_bias = masking.squeeze.bias
+        self._gate = functional.pad(rows.float(), (0, 0, 0, extra))
+        self._gate_bias = functional.pad(bias.float(), (0, extra))
+
+    def __call__(self, sums: Tensor, stream: SegmentedStream) -> Tensor:
+        """Sums of codes over segments (S, C) -> a gate for every row (size, C')."""
+        products = stream.whole_context(sums)[:, None] * self._squeeze
+        squeezed = products.sum(2).mul_(stream.per_frame).add_(self._squeeze_bias).relu_()
+        gates = (squeezed[:, None] * self._gate).sum(2).add_(self._gate_bias).sigmoid_()
+        return gates[:, : self._channels].index_select(0, stream.segment_of_row)
 
 
 class ByteDenseLayer:
@@ -58,7 +87,6 @@ class ByteDenseLayer:
         scale, offset = layer.norm2.scale_and_offset()
         folded = hidden.as_codes(layer.bottleneck.matrix().double() * scale[:, None], offset)
         self._bottleneck = ClampedProduct(layer.norm1, folded, taken, inputs, numbers)
-        self._hidden = hidden.step.float()
         dilation = int(local.dilation[0])
 
         def rounded() -> RoundedWeights:
@@ -76,7 +104,7 @@ class ByteDenseLayer:
             dilation=dilation,
         )
         self._offset = (ROUNDING - given.low / given.step).float()
-        self._gate = ContextGate(layer.masking)
+        self._gate = ByteContextGate(layer.masking, hidden)
 
     def __call__(self, frames: Tensor, stream: SegmentedStream, room: Tensor) -> None:
         """Codes (size, block's channels)."""
@@ -86,14 +114,14 @@ class ByteDenseLayer:
         hidden = self._bottleneck(taken, room, True, ONE)
         for begin, end in stream.stream.gaps_inside:
             hidden[begin:end].zero_()
-        sums = stream.over_segments([block.indicator @ hidden.float()]).mul_(self._hidden)
+        gate = self._gate(block.indicator @ hidden.float(), stream)
         local = self._local(hidden[None])[0]
-        numbers = torch.addcmul(self._offset, local, self._gate.alone(sums, stream))
+        numbers = torch.addcmul(self._offset, local, gate)
         write_rounded(numbers, frames[:, self._outputs])
 
 
 class ByteDenseBlock:
-    """A `DenseBlock`: codes (size, C) -> codes of the next block (size, C'), or float32."""
+    """A `DenseBlock`: codes (size, C) -> codes (size / stride, C'), or float32."""
 
     def __init__(
         self,
@@ -102,7 +130,7 @@ class ByteDenseBlock:
         behind: ByteChannels | None,
         numbers: ByteNumbers,
     ) -> None:
-        frames = cache(lambda: numbers.seen.frames(block.norm))
+        frames = cache(lambda: numbers.seen.frames(block))
         self._layers: list[ByteDenseLayer] = []
         for layer in block.layers:
             assert isinstance(layer, DenseLayer)
@@ -113,7 +141,7 @@ class ByteDenseBlock:
             folded = behind[: len(matrix)].as_codes(*folded)
         self._transition = ClampedProduct(block.norm, folded, channels, frames, numbers)
         self._made = None if behind is None else ONE
-        self._channels = block.transition.in_channels
+        self._channels, self._stride = block.transition.in_channels, block.stride
 
     def __call__(self, inputs: Tensor, stream: SegmentedStream) -> Tensor:
         frames = torch.empty(len(inputs), self._channels, dtype=torch.uint8)
@@ -121,4 +149,6 @@ class ByteDenseBlock:
         room = torch.empty(frames.numel(), dtype=torch.uint8)
         for layer in self._layers:
             layer(frames, stream, room)
-        return self._transition(frames, room.view(frames.shape), code=self._made)
+        taken = frames[:: self._stride]
+        room = room[: taken.numel()].view(taken.shape)
+        return self._transition(taken, room, code=self._made)

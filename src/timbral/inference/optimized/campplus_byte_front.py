@@ -28,7 +28,7 @@ from timbral.inference.optimized.byte_products import (
 )
 from timbral.inference.optimized.byte_ranges import SeenNumbers, patches
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
-from timbral.inference.optimized.campplus_front import FoldedFront
+from timbral.inference.optimized.campplus_front import FoldedFront, frames_beside
 from timbral.inference.optimized.folding import scaled_rows
 from timbral.inference.optimized.frame_stream import FrameStream
 
@@ -67,13 +67,13 @@ class ByteFirst:
 
 
 class ByteBlock:
-    """A `ResidualBlock` of a chunk, of codes: (F + 4, M, C) -> (F, M', C)."""
+    """A `ResidualBlock` of a chunk, of codes, as `FoldedBlock`."""
 
     def __init__(
         self, block: ResidualBlock, given: ByteChannels, made: ByteChannels, numbers: ByteNumbers
     ) -> None:
         """Codes of `given` to codes of `made`, which are the same where there is no shortcut."""
-        self._mel_stride = block.conv1.stride[0]
+        self._strides = (block.frame_stride, block.mel_stride)
         hidden = numbers.next(
             ByteChannels,
             lambda: ByteChannels.behind(block.norm1, numbers.seen.ranges[block.norm1]),
@@ -93,22 +93,21 @@ class ByteBlock:
             self._shortcut = ByteProduct(weights, ONE)
 
     def __call__(self, codes: Tensor, stream: FrameStream, first: int) -> Tensor:
-        """`first` is the stream's frame that comes first in `codes`, which are overwritten."""
-        count, mels, channels = codes.shape
-        hidden = stream.zero_gaps(self._conv1(codes, True, ONE), first + 1)
-        added = codes[2 : count - 2]
+        """`stream` is that of what comes out, `first` the frame of it that comes out first;
+        `codes` are overwritten."""
+        hidden = stream.zero_gaps(self._conv1(codes, True, ONE), first - 1)
+        added = frames_beside(codes, *self._strides)
         if self._shortcut is not None:
-            rows = added[:, :: self._mel_stride].reshape(-1, channels)
-            shortcut = self._shortcut(rows, code=self._added)
-            added = shortcut.view(count - 4, mels // self._mel_stride, channels)
+            rows = added.reshape(-1, added.shape[2])
+            added = self._shortcut(rows, code=self._added).view(added.shape)
         summed = self._conv2.add_to(added, self._added, hidden, ONE)
-        return stream.zero_gaps(summed, first + 2)
+        return stream.zero_gaps(summed, first)
 
 
 class ByteFront(FoldedFront):
     """`FrontConvolutions` of a stream: (F, M) -> codes (F, M / 8 × C), mel by mel."""
 
-    chunk_frames = 576  # of bytes a cache holds more
+    chunk_frames = 2048  # of bytes a cache holds more, and each call of oneDNN takes 40 µs
     kept_dtype = torch.uint8
 
     def __init__(self, front: FrontConvolutions, mels: int, numbers: ByteNumbers) -> None:
@@ -169,7 +168,7 @@ def _convolution(
 ) -> ByteConvolution:
     """Of 3 × 3 and the norm behind it, for numbers that are not below zero."""
     weights = _rounded(convolution, norm, given, made, numbers)
-    return ByteConvolution(weights, (3, 3), ONE, stride=convolution.stride[0])
+    return ByteConvolution(weights, (3, 3), ONE, strides=convolution.stride[::-1])
 
 
 def _rounded(

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from timbral.encoders.campplus import CampplusEncoder, DenseBlock
+from timbral.encoders.campplus import CampplusLayers, DenseBlock
 from timbral.inference.optimized.byte_channels import ONE, ByteChannels
 from timbral.inference.optimized.byte_numbers import ByteNumbers, in_one_thread
 from timbral.inference.optimized.byte_products import ByteProduct
@@ -29,19 +29,20 @@ ALL_ROWS = 2**40
 
 
 class ByteTdnn:
-    """The layer of kernel 5 and stride 2, its norm and ReLU: codes (size, K) -> (size / 2, C)."""
+    """The layer behind the front, its norm and ReLU: codes (size, K) -> (size / stride, C)."""
 
     def __init__(
         self,
-        encoder: CampplusEncoder,
+        encoder: CampplusLayers,
         given: ByteChannels,
         channels: ByteChannels,
         numbers: ByteNumbers,
     ) -> None:
         """Of codes of `given`, each mel's, to codes of `channels`, of which none is below zero."""
         weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)
-        taps = tdnn_weight(encoder, weight)  # (5, K, C)
-        self._inputs = taps.shape[1]
+        taps = tdnn_weight(encoder, weight)
+        self._taps, self._inputs = taps.shape[:2]
+        self._stride = int(encoder.tdnn.stride[0])
 
         def rounded() -> RoundedWeights:
             matrix = taps.permute(2, 0, 1).flatten(1)
@@ -53,31 +54,32 @@ class ByteTdnn:
         self._product = ByteProduct(numbers.next(RoundedWeights, rounded), ONE)
 
     def __call__(self, codes: Tensor) -> Tensor:
-        padded = codes.new_zeros(len(codes) + 4, self._inputs)
-        padded[2:-2] = codes
-        # the five frames of each row, beside each other
-        size = (len(codes) // 2, 5 * self._inputs)
-        rows = padded.as_strided(size, (2 * self._inputs, 1)).contiguous()
+        beside = self._taps // 2
+        padded = codes.new_zeros(len(codes) + 2 * beside, self._inputs)
+        padded[beside:-beside] = codes
+        # the frames of each row, beside each other
+        size = (len(codes) // self._stride, self._taps * self._inputs)
+        rows = padded.as_strided(size, (self._stride * self._inputs, 1)).contiguous()
         return self._product(rows, code=ONE)
 
 
 class ByteCampplus(FoldedCampplus):
-    """`CampplusEncoder.embed_features` in 8 bits, for weights as they are now.
+    """`CampplusLayers.embed_features` in 8 bits, for weights as they are now.
 
     A last bit of a number can change a code, and so digits of a vector that are seen. So whatever
     is rounded otherwise with mates in the batch, which sums of whole numbers are not, is computed
     for each utterance alone.
     """
 
-    def __init__(self, encoder: CampplusEncoder) -> None:
+    def __init__(self, encoder: CampplusLayers) -> None:
         super().__init__(encoder, torch.float32)
 
-    def _fold(self, encoder: CampplusEncoder) -> None:
+    def _fold(self, encoder: CampplusLayers) -> None:
         self._size_step, self._block_rows = ONEDNN_SIZE_STEP, ALL_ROWS
         with in_one_thread():
             self._fold_in_bytes(encoder)
 
-    def _fold_in_bytes(self, encoder: CampplusEncoder) -> None:
+    def _fold_in_bytes(self, encoder: CampplusLayers) -> None:
         numbers = ByteNumbers(encoder)
         front = ByteFront(encoder.front, encoder.frontend.num_features, numbers)
         self._front = front
@@ -98,4 +100,4 @@ class ByteCampplus(FoldedCampplus):
 
 
 def _channels(block: DenseBlock, numbers: ByteNumbers) -> ByteChannels:
-    return ByteChannels.before(block.norm, Range.of(numbers.seen.frames(block.norm)))
+    return ByteChannels.before(block.norm, Range.of(numbers.seen.frames(block)))

@@ -31,19 +31,10 @@ class ContextGate:
 
     def __call__(self, sums: Tensor, stream: SegmentedStream) -> Tensor:
         """Sums (S, C) -> a gate for every row (size, C')."""
-        gates = self._of_segments(sums, stream.context)
+        context = stream.context @ sums
+        squeezed = torch.addmm(self._squeeze_bias, context, self._squeeze).relu_()
+        gates = torch.addmm(self._gate_bias, squeezed, self._gate).sigmoid_()
         return gates.index_select(0, stream.segment_of_row)
-
-    def alone(self, sums: Tensor, stream: SegmentedStream) -> Tensor:
-        """The same, to the last bit what each utterance gives that is alone in a stream."""
-        if len(stream.utterances) == 1:
-            return self(sums, stream)
-        gates = [self._of_segments(sums[rows], context) for rows, context in stream.utterances]
-        return torch.cat(gates).index_select(0, stream.segment_of_row)
-
-    def _of_segments(self, sums: Tensor, context: Tensor) -> Tensor:
-        squeezed = torch.addmm(self._squeeze_bias, context @ sums, self._squeeze).relu_()
-        return torch.addmm(self._gate_bias, squeezed, self._gate).sigmoid_()
 
 
 class FoldedDenseLayer:

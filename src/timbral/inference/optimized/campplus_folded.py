@@ -1,14 +1,15 @@
-"""CAM++ folded for inference on a CPU: the network of `CampplusEncoder` with a third less work
-that is not multiplication."""
+"""CAM++ folded for inference on a CPU: its network with a third less work that is not
+multiplication."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from math import prod
 
 import torch
 from torch import Tensor
 
-from timbral.encoders.campplus import SEGMENT_FRAMES, CampplusEncoder, DenseBlock
+from timbral.encoders.campplus import CampplusLayers, DenseBlock
 from timbral.inference.optimized.campplus_dense import BLOCK_ROWS, FoldedDenseBlock
 from timbral.inference.optimized.campplus_front import FoldedFront
 from timbral.inference.optimized.folding import scaled_rows, statistics
@@ -18,52 +19,63 @@ from timbral.inference.optimized.products import multiplies_in_onednn
 __all__ = ["ONEDNN_SIZE_STEP", "FoldedCampplus", "tdnn_weight"]
 
 GAP = 4
-"""frames between utterances: 2 behind the layer of stride 2, as far as the next layers see"""
+"""frames between utterances: 2 behind a stride of 2, as far as the next layers see, and 1 behind
+one of 4"""
 ONEDNN_SIZE_STEP = 32
 """of a stream, where oneDNN multiplies: few shapes, for which it keeps kernels"""
 
 
-def tdnn_weight(encoder: CampplusEncoder, weight: Tensor) -> Tensor:
-    """The weights (C, K, 5) of the layer behind the front as (5, K, C), for what the front gives:
-    a mel's channels together, where the weights are for a channel's mels."""
-    channels, mels = encoder.config.front_channels, encoder.frontend.num_features // 8
-    return weight.view(-1, channels, mels, 5).permute(3, 2, 1, 0).flatten(1, 2)
+def tdnn_weight(encoder: CampplusLayers, weight: Tensor) -> Tensor:
+    """The weights (C, K, taps) of the layer behind the front as (taps, K, C), for what the front
+    gives: a mel's channels together, where the weights are for a channel's mels."""
+    channels = encoder.front.conv1.out_channels
+    taps = weight.unflatten(1, (channels, -1)).permute(3, 2, 1, 0)
+    return taps.flatten(1, 2)
 
 
 class FoldedTdnn:
-    """The layer of kernel 5 and stride 2, its norm and ReLU: (size, K) -> (size / 2, C)."""
+    """The layer behind the front, its norm and ReLU: (size, K) -> (size / stride, C).
 
-    def __init__(self, encoder: CampplusEncoder, dtype: torch.dtype) -> None:
+    Its kernel is 2 × stride + 1. With a stride of 2, rows are of two frames each: taps -2 and -1
+    are the row before, 0 and 1 this row, 2 the next.
+    """
+
+    def __init__(self, encoder: CampplusLayers, dtype: torch.dtype) -> None:
         weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)
         weight = tdnn_weight(encoder, weight)
-        self._inputs = weight.shape[1]
-        # Rows of two frames each: taps -2 and -1 are the row before, 0 and 1 this row, 2 the next.
-        pairs = (weight[0:2].flatten(0, 1), weight[2:4].flatten(0, 1), weight[4])
-        self._before, self._here, self._after = (pair.to(dtype).contiguous() for pair in pairs)
+        self._inputs, self._stride = weight.shape[1], int(encoder.tdnn.stride[0])
+        before, here = weight[:-1].unflatten(0, (2, self._stride)).flatten(1, 2)
+        rows = (before, here, weight[-1])
+        self._before, self._here, self._after = (row.to(dtype).contiguous() for row in rows)
         self._bias = bias.to(dtype)
 
     def __call__(self, frames: Tensor) -> Tensor:
-        pairs = frames.new_zeros(len(frames) // 2 + 2, 2 * self._inputs)
-        pairs[1:-1] = frames.view(len(frames) // 2, 2 * self._inputs)
-        outputs = torch.addmm(self._bias, pairs[:-2], self._before)
-        outputs.addmm_(pairs[1:-1], self._here)
-        return outputs.addmm_(pairs[2:, : self._inputs], self._after).relu_()
+        count, width = len(frames) // self._stride, self._stride * self._inputs
+        rows = frames.new_zeros(count + 2, width)
+        rows[1:-1] = frames.view(count, width)
+        outputs = torch.addmm(self._bias, rows[:-2], self._before)
+        outputs.addmm_(rows[1:-1], self._here)
+        return outputs.addmm_(rows[2:, : self._inputs], self._after).relu_()
 
 
 class FoldedCampplus:
-    """`CampplusEncoder.embed_features` in `dtype`, for weights as they are now."""
+    """`CampplusLayers.embed_features` in `dtype`, for weights as they are now."""
 
     @torch.inference_mode()
-    def __init__(self, encoder: CampplusEncoder, dtype: torch.dtype) -> None:
+    def __init__(self, encoder: CampplusLayers, dtype: torch.dtype) -> None:
         self._dtype = dtype
-        self._size_step = 2
+        self._first_stride = encoder.front.frame_stride * int(encoder.tdnn.stride[0])
+        blocks = [block for block in encoder.blocks if isinstance(block, DenseBlock)]
+        self._strides = [block.stride for block in blocks]
+        self._segments = [block.segment_frames for block in blocks]
+        self._size_step = self._start_step = self._first_stride * prod(self._strides)
         self._block_rows = BLOCK_ROWS
         self._fold(encoder)
         self._scale, self._offset = (values.float() for values in encoder.norm.scale_and_offset())
         matrix, bias = scaled_rows(encoder.linear.weight, encoder.linear_norm)
         self._matrix, self._bias = matrix.t().float().contiguous(), bias.float()
 
-    def _fold(self, encoder: CampplusEncoder) -> None:
+    def _fold(self, encoder: CampplusLayers) -> None:
         """Make the layers over frames."""
         if multiplies_in_onednn(self._dtype):
             self._size_step = ONEDNN_SIZE_STEP
@@ -77,19 +89,30 @@ class FoldedCampplus:
 
     @torch.inference_mode()
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        stream = FrameStream.of(frame_lengths.tolist(), GAP, self._size_step)
-        halved = stream.halved()
-        block_rows = self._block_rows * torch.get_num_threads()
+        lengths = frame_lengths.tolist()
+        stream = FrameStream.of(lengths, GAP, self._size_step, self._start_step)
         # every product below is asked for in its own precision
         with torch.autocast("cpu", enabled=False):
-            segmented = SegmentedStream(halved, SEGMENT_FRAMES, block_rows, self._dtype)
             gathered = stream.gather(features.to(self._dtype))
             frames = self._tdnn(self._front(gathered, stream))
-            for block in self._blocks:
+            for block, segmented in zip(self._blocks, self._segmented(stream), strict=True):
                 frames = block(frames, segmented)
             frames = (frames.float() * self._scale).add_(self._offset).relu_()
-            pooled = torch.stack([statistics(utterance) for utterance in halved.split(frames)])
+            last = stream.strided(self._first_stride * prod(self._strides))
+            pooled = torch.stack([statistics(utterance) for utterance in last.split(frames)])
             return self._embeddings(pooled)
+
+    def _segmented(self, stream: FrameStream) -> Iterator[SegmentedStream]:
+        """For each block, what it takes."""
+        rows = self._block_rows * torch.get_num_threads()
+        stride = self._first_stride
+        made: dict[tuple[int, int], SegmentedStream] = {}
+        for block_stride, frames in zip(self._strides, self._segments, strict=True):
+            key = (stride, frames)
+            if key not in made:
+                made[key] = SegmentedStream(stream.strided(stride), frames, rows, self._dtype)
+            yield made[key]
+            stride *= block_stride
 
     def _embeddings(self, pooled: Tensor) -> Tensor:
         return torch.addmm(self._bias, pooled, self._matrix)

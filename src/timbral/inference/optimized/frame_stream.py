@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -31,7 +30,7 @@ class FrameStream:
     """frames altogether, gaps included"""
 
     @classmethod
-    def of(cls, lengths: Sequence[int], gap: int, multiple: int, step: int = 2) -> FrameStream:
+    def of(cls, lengths: Sequence[int], gap: int, multiple: int, step: int) -> FrameStream:
         """Gaps of at least `gap` behind each; starts are multiples of `step`, the size is a
         `multiple`."""
         starts, end = [], 0
@@ -41,12 +40,14 @@ class FrameStream:
             end += -end % step
         return cls(starts, list(lengths), -(-end // multiple) * multiple)
 
-    def halved(self) -> FrameStream:
-        """Behind a layer with stride 2: of an utterance its frames 0, 2, 4, …"""
+    def strided(self, stride: int) -> FrameStream:
+        """Behind a layer with a stride: with 2, of an utterance its frames 0, 2, 4, …"""
+        if stride == 1:
+            return self
         return FrameStream(
-            [start // 2 for start in self.starts],
-            [(length - 1) // 2 + 1 for length in self.lengths],
-            self.size // 2,
+            [start // stride for start in self.starts],
+            [(length - 1) // stride + 1 for length in self.lengths],
+            self.size // stride,
         )
 
     @cached_property
@@ -110,20 +111,26 @@ class SegmentedStream:
                 bounds.append((begin, end))
                 owners.append(owner)
         self.count = len(bounds)
-        self.context = _context_weights(bounds, owners)
-        """(segments, segments): from sums over segments to a segment's mean plus its utterance's"""
-        self._owners = owners
+        owner_of = torch.tensor(owners)
+        self._same = (owner_of[:, None] == owner_of).float()
+        """(segments, segments): one where they are of the same utterance"""
+        in_segment = torch.tensor([[float(end - begin)] for begin, end in bounds])
+        in_utterance = self._same @ in_segment
+        self.per_frame = in_utterance.reciprocal()
+        """(segments, 1): one over the frames of a segment's utterance"""
+        self._segments = in_utterance / in_segment
         self.blocks = list(_row_blocks(stream.size, bounds, block_rows, dtype))
 
     @cached_property
-    def utterances(self) -> list[tuple[slice, Tensor]]:
-        """Of each utterance its segments, and `context` among these."""
-        found, first = [], 0
-        for _, group in groupby(self._owners):
-            rows = slice(first, first + sum(1 for _ in group))
-            found.append((rows, self.context[rows, rows].contiguous()))
-            first = rows.stop
-        return found
+    def context(self) -> Tensor:
+        """(segments, segments): from sums over segments to a segment's mean plus its utterance's"""
+        weights: Tensor = self._same + torch.diag(self._segments[:, 0])
+        return weights * self.per_frame
+
+    def whole_context(self, sums: Tensor) -> Tensor:
+        """What `context` makes of sums of whole numbers (S, C), but for the factor `per_frame`: to
+        the last bit the same whatever else is in the stream, for sums of sums are exact."""
+        return (sums * self._segments).add_(self._same @ sums)
 
     def over_segments(self, sums: Sequence[Tensor]) -> Tensor:
         """Sums over segments, of each block those that reach into it (S', C), in all (S, C)."""
@@ -133,13 +140,6 @@ class SegmentedStream:
         for block, reached in zip(self.blocks, sums, strict=True):
             total[block.segments] += reached
         return total
-
-
-def _context_weights(bounds: list[tuple[int, int]], owners: list[int]) -> Tensor:
-    frames = torch.tensor([end - begin for begin, end in bounds], dtype=torch.float32)
-    owner = torch.tensor(owners)
-    same = (owner[:, None] == owner).float()
-    return same / (same @ frames)[:, None] + torch.diag(1.0 / frames)
 
 
 def _row_blocks(

@@ -54,28 +54,26 @@ class Product:
 
 
 class FrontConvolution:
-    """A 3 × 3 convolution over (time, mel) and a ReLU: (F + 2, M, C) -> (F, M', C').
+    """A 3 × 3 convolution over (time, mel) and a ReLU: (F + 2, M, C) -> (F', M', C').
 
-    Zeros lie beside the mels, nothing beside the frames. With `frame_stride` there is a frame of
-    zeros on both sides of them too, and every so many come out: (F, M, C) -> (F / stride, M', C').
+    Zeros lie beside the mels, nothing beside the frames.
     """
 
     def __init__(
         self,
         weight: Tensor,
         bias: Tensor,
-        mel_stride: int,
+        strides: tuple[int, int],
         frames: int,
         mels: int,
         dtype: torch.dtype,
-        frame_stride: int | None = None,
     ) -> None:
-        """`weight` is (C', C, mel, time); `frames` and `mels` are what it will mostly take."""
+        """`weight` is (C', C, mel, time), `strides` are those of time and mel; `frames` and `mels`
+        are what it will mostly take."""
         weight = weight.transpose(2, 3).to(dtype).contiguous(memory_format=torch.channels_last)
-        padding, stride = ([0, 1], 1) if frame_stride is None else ([1, 1], frame_stride)
-        self._where = (padding, [stride, mel_stride], [1, 1], 1)  # then dilation, groups
+        self._where = ([0, 1], list(strides), [1, 1], 1)  # padding, …, dilation, groups
         self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-            weight, *self._where, [1, weight.shape[1], frames + 2, mels]
+            weight, *self._where, [1, weight.shape[1], frames, mels]
         )
         self._bias = bias.to(dtype)
 
