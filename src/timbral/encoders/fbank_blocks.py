@@ -16,8 +16,8 @@ from torch import Tensor
 __all__ = ["PREEMPHASIS", "FbankBlocks"]
 
 PREEMPHASIS = 0.97
-BLOCK_FRAMES = 128
-"""whose windows, spectrum and powers stay in a core's own cache"""
+BLOCK_FRAMES = 256
+"""at most, whose windows, spectrum and powers stay in a core's own cache"""
 
 
 class FbankBlocks:
@@ -33,8 +33,10 @@ class FbankBlocks:
 
     def write(self, wave: Tensor, banks: Tensor) -> None:
         """Of a wave (T,) to `banks` (F, M)."""
-        for start in range(0, len(banks), BLOCK_FRAMES):
-            rows = banks[start : start + BLOCK_FRAMES]
+        blocks = max(1, -(-len(banks) // BLOCK_FRAMES))
+        size = -(-len(banks) // blocks)
+        for start in range(0, len(banks), size or 1):
+            rows = banks[start : start + size]
             first, last = start * self._hop, (start + len(rows) - 1) * self._hop
             self._write_block(wave[first : last + self._size], rows)
 

@@ -27,6 +27,9 @@ __all__ = ["SECONDS_PER_BATCH", "TorchRuntime"]
 WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 16, "cuda": 2048}
 """padded seconds per batch of whole utterances; on a CPU limited by the cache"""
+INT8_BATCHES = 3
+"""how many times as long a batch is in 8 bits: its numbers take less memory, and the fixed cost of
+a call weighs more"""
 PADDED_SECONDS = 0.5
 """lengths of batches are multiples of this, because oneDNN caches compiled kernels by shape: with
 few shapes CAM++ takes two thirds of the memory, and a tenth less time in bf16"""
@@ -72,7 +75,8 @@ class TorchRuntime:
     @property
     def seconds_per_batch(self) -> int:
         """Padded seconds per batch."""
-        return SECONDS_PER_BATCH.get(self.device.type, 16)
+        longer = INT8_BATCHES if self.precision == "int8" else 1
+        return longer * SECONDS_PER_BATCH.get(self.device.type, 16)
 
     def to(self, device: str | torch.device) -> None:
         """Compute on another device from now on."""
