@@ -77,6 +77,11 @@ def test_overrides_come_last(tmp_path: Path) -> None:
         ("encoder: {name: lstm, hidden_size: 0}", r"hidden_size must be in \[1, 65536\]"),
         ("encoder: {name: tdnn, stride: 0}", "stride must be in"),
         ("encoder: {name: campplus, block_layers: [1, 2]}", "block_layers must be three numbers"),
+        (
+            "encoder: {name: campplus-small, block_outputs: [8, 0, 8]}",
+            "block_outputs must be three",
+        ),
+        ("encoder: {name: campplus-small, squeezed_channels: 0}", "squeezed_channels must be in"),
         ("encoder: 5", "a name, or a mapping with a name"),
         ("encoder: [lstm]", "a name, or a mapping with a name"),
         ("schedule: {decay: cosin}", "did you mean 'cosine'"),

@@ -90,3 +90,26 @@ def test_kaldi_fbank(waves: list[Wave]) -> None:
         assert frames.tolist() == [len(expected)]
         np.testing.assert_allclose(banks[0], expected, atol=2e-3)
         assert np.abs(banks[0].numpy() - expected).mean() < 1e-5
+
+
+@pytest.mark.parametrize("window", ["povey", "hamming"])
+@pytest.mark.parametrize("mean_normalize", [False, True])
+def test_banks_in_blocks_are_those_of_the_batch(
+    window: str, mean_normalize: bool, waves: list[Wave]
+) -> None:
+    """What inference mode takes on a CPU, with an offset that Kaldi takes off each window."""
+    frontend = KaldiFbank(FbankConfig(mean_normalize=mean_normalize, window=window))
+    lengths = torch.tensor([len(wave) for wave in waves])
+    batch = torch.full((len(waves), int(lengths.max()) + 5000), torch.nan)
+    for row, wave in enumerate(waves):
+        batch[row, : len(wave)] = torch.from_numpy(wave) + 0.05
+    expected, expected_frames = frontend(batch, lengths)
+    with torch.inference_mode():
+        made, frames = frontend(batch, lengths)
+        assert torch.equal(frames, expected_frames)
+        assert made.shape == expected.shape
+        np.testing.assert_allclose(made, expected, atol=2e-3)
+        assert (made - expected).abs().mean() < 1e-5
+        for row, length in enumerate(lengths.tolist()):
+            alone, count = frontend(batch[row : row + 1, :length], lengths[row : row + 1])
+            assert torch.equal(alone[0], made[row, : int(count)])

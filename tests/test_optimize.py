@@ -220,6 +220,7 @@ def test_stream_of_frames() -> None:
     stream = FrameStream.of([5, 2, 3], gap=4, multiple=8, step=2)
     assert stream == FrameStream([0, 10, 16], [5, 2, 3], 24)
     assert stream.strided(2) == FrameStream([0, 5, 8], [3, 1, 2], 12)
+    assert FrameStream.of([5, 2], 4, 8, step=4).strided(4) == FrameStream([0, 3], [2, 1], 6)
     frames = stream.zero_gaps(torch.ones(26, 1), first=-1)
     inside = [1 + row for begin, end in ((0, 5), (10, 12), (16, 19)) for row in range(begin, end)]
     assert frames[:, 0].nonzero()[:, 0].tolist() == inside
