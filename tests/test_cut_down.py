@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.campplus import CampplusConfig, CampplusEncoder
-from timbral.encoders.campplus_wide import WideCampplusConfig, WideCampplusEncoder
+from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEncoder
 from timbral.encoders.layers.conv import FrameConv, FrameConv2d
 
 FOLDER = Path(__file__).parents[1] / "recipes" / "distillation" / "cut_down"
@@ -72,7 +72,7 @@ def test_changes_and_conditions_follow_from_the_seed(recipe: Any) -> None:
     assert torch.equal(changed[0], changed[1])
     assert changed[0].isfinite().all()
     assert changed[0].mean(1).abs().max() < 1e-5
-    assert not torch.equal(changed[0], conditions.centered(banks))
+    assert not torch.equal(changed[0], recipe("banks").centered(banks))
 
 
 def test_a_step_is_alike_in_each_white_coordinate(recipe: Any) -> None:
@@ -109,27 +109,53 @@ def test_rows_are_what_a_product_takes(recipe: Any, layer: nn.Module) -> None:
     assert (products - expected.reshape(-1, 3)).abs().max() < 1e-5
 
 
+def test_a_batch_has_both_crops_of_each_pair(recipe: Any, tmp_path: Path) -> None:
+    shards = recipe("shards")
+    for number in range(2):
+        numbers = torch.arange(8.0) + 8 * number
+        shard = {"banks": numbers[:, None, None].expand(8, 5, 3).clone(), "vectors": numbers}
+        torch.save(shard, tmp_path / f"voices-{number:05}.pt")
+    drawn = [batch for batch, _ in zip(shards.batches(tmp_path, 4, 0), range(4), strict=False)]
+    assert sorted(torch.cat([batch.values["vectors"] for batch in drawn]).tolist()) == list(
+        range(16)
+    )
+    for batch in drawn:
+        assert torch.equal(shards.read_shard(batch.path)["banks"][batch.rows], batch.banks)
+        assert (batch.values["vectors"].view(-1, 2).diff() == 1).all()
+
+
+def crops(count: int) -> Tensor:
+    banks = 2.0 * torch.randn(count, 1, 80) + torch.randn(count, 120, 80)
+    return banks + torch.sin(torch.arange(120)[:, None] * torch.rand(count, 1, 80))
+
+
 @torch.no_grad()
-def test_a_fitted_student_is_nearer_to_its_teacher(recipe: Any) -> None:
+def test_a_cut_student_is_nearer_to_its_teacher(recipe: Any) -> None:
     torch.manual_seed(0)
     teacher = CampplusEncoder(CampplusConfig((4, 8, 4), 4, 16, 4, 8, 16)).eval()
-    student = WideCampplusEncoder(WideCampplusConfig((1, 2, 1), (12, 16, 16), 4, 16, 16, 12, 16))
-    student.eval()
-    banks = 2.0 * torch.randn(96, 1, 80) + torch.randn(96, 120, 80)
-    banks = banks + torch.sin(torch.arange(120)[:, None] * torch.rand(96, 1, 80))
-    conditions = recipe("conditions").Conditions([torch.randn(30, 80) - 30.0], 0)
-    features, frames = recipe("conditions").centered(banks[:, ::2]), torch.full((96,), 60)
-    target = functional.normalize(
-        teacher.embed_features(recipe("conditions").centered(banks), torch.full((96,), 120))
-    )
+    config = SmallCampplusConfig((2, 4, 2), (12, 16, 16), 4, 16, 6, 12, 4, 16)
+    student = SmallCampplusEncoder(config).eval()
+    banks, front = crops(96), recipe("front")
+    features = recipe("banks").centered(banks)
+    taken: list[Tensor] = []
+    teacher.blocks[0].register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
+    vectors = functional.normalize(teacher.embed_features(features, torch.full((96,), 120)))
+    variance = taken[0].var((0, 1)).clamp(min=1e-3)
+
+    def front_error() -> float:
+        frames = front.front_output(student, features)
+        return float(front.front_error(frames, taken[0], variance))
 
     def distance() -> float:
         """Root mean square difference of centered vectors, beside the teacher's own spread."""
-        vectors = functional.normalize(student.embed_features(features, frames))
-        error = (vectors - vectors.mean(0)) - (target - target.mean(0))
-        return float(error.norm() / (target - target.mean(0)).norm())
+        own = functional.normalize(student.embed_features(features, torch.full((96,), 120)))
+        error = (own - own.mean(0)) - (vectors - vectors.mean(0))
+        return float(error.norm() / (vectors - vectors.mean(0)).norm())
 
-    before = distance()
-    channels = recipe("fit").fit(student, teacher, banks, conditions)
+    begun = front_error(), distance()
+    recipe("fit_front").fit_front(student, teacher, banks)
+    assert front_error() < 0.5 * begun[0]
+    frames = front.front_output(student, features)
+    channels = recipe("fit_blocks").fit_blocks(student, teacher, frames, taken[0].half(), vectors)
     assert [len(kept) for kept in channels] == [12, 16, 16]
-    assert distance() < 1.0 < before
+    assert distance() < 1.0 < begun[1]

@@ -10,29 +10,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from banks import banks_of, centered
 from torch import Tensor
-from voices import banks_of
 
 from timbral.audio.decode import decode, resample
 from timbral.encoders.frontends import FbankConfig, KaldiFbank
 
-__all__ = ["Conditions", "centered"]
+__all__ = ["Conditions"]
 
 ROOM, NOISE, BABBLE, TELEPHONE, FLOOR = 0.3, 0.5, 0.12, 0.15, 0.15
 """how often each is met"""
-ROOM_FRAMES = 20
+ROOM_FRAMES = 40
 NOISE_FILES = ("mycroft", "speech-commands-background")
 """the folders of CORPORA/noise that recipes/calibration does not test with"""
 RATE = 16_000
 
 
-def centered(banks: Tensor) -> Tensor:
-    """What the student takes: banks (B, F, M) without each crop's mean."""
-    return banks - banks.mean(1, keepdim=True)
-
-
 class Conditions:
-    """Changes of batches of log filter banks (B, F, M), frames every 20 ms."""
+    """Changes of batches of log filter banks (B, F, M), frames every 10 ms."""
 
     def __init__(self, noise: Sequence[Tensor], seed: int) -> None:
         """`noise` are log filter banks (F, M) of recordings."""
@@ -45,7 +40,7 @@ class Conditions:
         for folder in NOISE_FILES:
             for path in sorted((corpora / "noise" / folder).glob("*.flac")):
                 wave, rate = decode(path)
-                found.append(banks_of(fbank, resample(wave, rate, RATE))[::2])
+                found.append(banks_of(fbank, resample(wave, rate, RATE)))
         return cls(found, seed)
 
     def apply(self, banks: Tensor) -> Tensor:
@@ -67,7 +62,7 @@ class Conditions:
     def _room(self, banks: Tensor) -> Tensor:
         """Power that decays behind every frame, 0.15 to 1 s for 60 dB."""
         count = len(banks)
-        decay = 13.8 * 0.02 / self._uniform(count, 0.15, 1.0)
+        decay = 13.8 * 0.01 / self._uniform(count, 0.15, 1.0)
         tail = torch.exp(-decay * torch.arange(ROOM_FRAMES)) * decay
         tail = tail * torch.exp(self._uniform(count, -3.0, 1.0))
         tail[:, :, 0] += 1.0

@@ -2,8 +2,9 @@
 
     python recipes/distillation/cut_down/front.py CORPORA SHARDS OUTPUT [--seconds N]
 
-What a frame of the teacher's front says follows from a fifth of a second of sound, so that a few
-hours of speech are many examples. OUTPUT becomes a state dict of a `WideCampplusEncoder`.
+It begins as fit_front.py cuts it from the teacher's. What a frame of the teacher's front says
+follows from a fifth of a second of sound, so a few hours of speech are many examples. OUTPUT
+becomes a state dict of a `SmallCampplusEncoder`, whose other layers are still random.
 """
 
 from __future__ import annotations
@@ -11,43 +12,55 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from itertools import islice
 from pathlib import Path
 
 import torch
-from conditions import Conditions, centered
+from banks import centered
+from conditions import Conditions
+from fit_front import fit_front
 from shards import Shard, batches, held_shards
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from voices import teacher_network
+from whitened import WhitenedAdam
 
-from timbral.encoders.campplus_wide import WideCampplusConfig, WideCampplusEncoder
+from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEncoder
 
 BATCH = 16
-RATE = 2e-3
+RATE = 4e-4
+LEAST_RATE = 0.02
+"""of the rate, at the end"""
 WARM_STEPS = 50
+FIT_BATCHES, FIT_FRAMES = 6, 200
+"""what the least squares take"""
+EXAMPLES = 4
+"""batches that say how white the inputs of the products are"""
+WATCHED = 80
+"""crops of each corpus"""
+WATCH_STEPS = 100
 
 
-def front_output(network: WideCampplusEncoder, features: Tensor) -> Tensor:
-    """What the first dense block takes, of crops of one length (N, F, M)."""
+def front_output(network: SmallCampplusEncoder, features: Tensor) -> Tensor:
+    """What the first dense block takes (N, F / 2, C), of crops of one length (N, F, M)."""
     mask = torch.ones(features.shape[:2], dtype=torch.bool)
-    frames = network.front(features, mask, mask[:, ::2])
-    return functional.relu(network.tdnn_norm(network.tdnn(frames), mask[:, ::2]))
+    frames = network.tdnn(network.front(features, mask))
+    return functional.relu(network.tdnn_norm(frames, mask[:, : frames.shape[1]]))
 
 
-def unexplained(output: Tensor, target: Tensor, variance: Tensor) -> Tensor:
-    """Mean squared error of each channel beside its variance."""
+def front_error(output: Tensor, target: Tensor, variance: Tensor) -> Tensor:
+    """Mean squared error of each channel, relative to its variance."""
     return ((output - target).square().mean((0, 1)) / variance).mean()
 
 
 @torch.no_grad()
-def watch(network: WideCampplusEncoder, held: dict[str, Shard], variance: Tensor) -> str:
-    network.eval()
-    words = []
+def watch(network: SmallCampplusEncoder, held: dict[str, Shard], variance: Tensor) -> str:
+    errors = []
     for name, shard in held.items():
-        output = front_output(network, centered(shard["banks"].float()))
-        words.append(f"{name} {unexplained(output, shard['first'].float(), variance):.3f}")
-    network.train()
-    return ", ".join(words)
+        output = front_output(network, centered(shard["banks"][:WATCHED].float()))
+        error = front_error(output, shard["first"][:WATCHED].float(), variance)
+        errors.append(f"{name} {float(error):.3f}")
+    return ", ".join(errors)
 
 
 def main() -> None:
@@ -55,36 +68,40 @@ def main() -> None:
     parser.add_argument("corpora", type=Path)
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--seconds", type=float, default=400.0)
+    parser.add_argument("--seconds", type=float, default=540.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = WideCampplusEncoder(WideCampplusConfig())
-    network.tdnn_norm.load_state_dict(teacher_network().tdnn_norm.state_dict())  # the right scale
-    learned = [*network.front.parameters(), *network.tdnn.parameters()]
-    learned += network.tdnn_norm.parameters()
-    optimizer = torch.optim.AdamW(learned, lr=RATE, weight_decay=1e-3)
+    network = SmallCampplusEncoder(SmallCampplusConfig()).eval()
+    drawn = islice(batches(options.shards, BATCH, 0), FIT_BATCHES)
+    fit_front(
+        network, teacher_network(), torch.cat([batch.banks[:, :FIT_FRAMES] for batch in drawn])
+    )
     conditions, held = Conditions.read(options.corpora, 0), held_shards(options.shards)
     everything = torch.cat([shard["first"].float().flatten(0, 1) for shard in held.values()])
     variance = everything.var(0).clamp(min=1e-3)
+    print(f"fitted; held {watch(network, held, variance)}", flush=True)
+    drawn = islice(batches(options.shards, BATCH, 1), EXAMPLES)
+    examples = [conditions.apply(batch.banks) for batch in drawn]
+    front = nn.ModuleList([network.front, network.tdnn, network.tdnn_norm])
+    optimizer = WhitenedAdam(
+        front, lambda: [front_output(network, piece) for piece in examples].clear(), 1.0
+    )
     began, mean = time.monotonic(), 1.0
-    for step, shard in enumerate(batches(options.shards, BATCH, 0)):
+    for step, batch in enumerate(batches(options.shards, BATCH, 2)):
         fraction = (time.monotonic() - began) / options.seconds
         if fraction >= 1:
             break
-        factor = min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * fraction))
-        optimizer.param_groups[0]["lr"] = RATE * factor + 1e-5
-        features = conditions.apply(shard["banks"]) if step % 2 else centered(shard["banks"])
-        loss = unexplained(front_output(network, features), shard["first"], variance)
+        features = conditions.apply(batch.banks) if step % 2 else centered(batch.banks)
+        loss = front_error(front_output(network, features), batch.values["first"], variance)
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        mean = 0.99 * mean + 0.01 * float(loss.detach())
-        if step % 200 == 199:
-            print(
-                f"{step + 1} steps, {mean:.3f}; held {watch(network, held, variance)}", flush=True
-            )
-            torch.save(network.state_dict(), options.output)
+        falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * fraction))
+        optimizer.step(RATE * falling * min(1.0, (step + 1) / WARM_STEPS))
+        mean += max(0.03, 1 / (step + 1)) * (float(loss.detach()) - mean)
+        if step % WATCH_STEPS == WATCH_STEPS - 1:
+            held_errors = watch(network, held, variance)
+            print(f"{step + 1} steps, {mean:.3f}; held {held_errors}", flush=True)
     torch.save(network.state_dict(), options.output)
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from voices import banks_of, labeled, teacher_network
+from banks import banks_of
+from voices import labeled, teacher_network
 
 from timbral.audio.decode import decode
 from timbral.data.corpora.registry import scan_corpus

@@ -4,10 +4,10 @@
 
 The loss is that of `timbral train` with a teacher of crops, on the shards of voices.py: cosines to
 the teacher's vectors and between crops; beside it what the dense blocks give, which says more of a
-crop than its vector does and does not depend on whose voices there are.
-Norms keep the statistics that they were fitted with. OUTPUT becomes a state to resume from, which a
-run that is started again does; the folder OUTPUT.encoder, at the end, the encoder with averaged
-weights.
+crop than its vector does and does not depend on whose voices there are. First the front stays as it
+is, and what it gives for a shard is computed once; then all layers learn.
+Norms keep the statistics that they were fitted with. OUTPUT becomes a state from which a second
+call continues; the folder OUTPUT.encoder, at the end, the encoder with averaged weights.
 """
 
 from __future__ import annotations
@@ -20,21 +20,25 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from conditions import Conditions, centered
-from shards import Shard, batches, held_shards
+from banks import centered
+from conditions import Conditions
+from front import front_output
+from shards import Batch, Shard, batches, held_shards, read_shard
 from torch import Tensor
 from torch.nn import functional
+from values import flat, moments, unexplained
 from whitened import WhitenedAdam
 
-from timbral.encoders.campplus_wide import WideCampplusConfig, WideCampplusEncoder
+from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEncoder
+from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.inference.embedder import Embedder
 from timbral.losses.distillation import DistillationConfig, DistillationLoss
 from timbral.scoring.metrics import eer
 
 BATCH = 32
+PIECE = 32
+"""crops that go through the front at once"""
 RATE = 2e-4
-PLAIN_FRACTION = 1.0
-"""of the rate, for what is no product"""
 LEAST_RATE = 0.01
 """of the rate, at the end"""
 WARM_STEPS = 100
@@ -42,71 +46,81 @@ RELATIONS = 2.0
 FRAMES, POOLED = 1.0, 1.0
 """weights of what the blocks give: frames, and their means and deviations over a crop"""
 AVERAGED = 0.998
-AS_THEY_ARE = 4
-"""every fourth batch is taken without conditions"""
+DEGRADED = 8
+"""every eighth batch is in noise and rooms for the student alone"""
 EXAMPLES = 6
 """batches that say how white the inputs of the products are"""
-WATCH_STEPS = 100
+WATCH_STEPS = 50
 
 
 class Student:
-    """A network, and what its blocks and its last product make of crops of one length."""
+    """A network, and what its blocks and its last product give for crops of one length."""
 
-    def __init__(self, network: WideCampplusEncoder, channels: list[Tensor]) -> None:
+    def __init__(self, network: SmallCampplusEncoder, channels: list[Tensor]) -> None:
         """`channels` are those of the teacher that each block hands on."""
         self.network = network.eval()
         self.channels = channels
+        self.front_learns = False
+        self._fronts: dict[Path, Tensor] = {}
 
-    def __call__(self, features: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Vectors (N, E), not of unit length, and the blocks' outputs."""
-        outputs: list[Tensor] = []
-        hooks = [
-            block.register_forward_hook(lambda _, inputs, output: outputs.append(output))
-            for block in self.network.blocks
-        ]
-        lengths = torch.full((len(features),), features.shape[1])
-        vectors = self.network.embed_features(features, lengths)
-        for hook in hooks:
-            hook.remove()
-        return vectors, outputs
+    def front(self, batch: Batch, features: Tensor | None) -> Tensor:
+        """What the first block takes; `features` are None where the banks are as they are."""
+        if features is None and not self.front_learns:
+            if batch.path not in self._fronts:
+                self._fronts[batch.path] = self._front_of(batch.path)
+            return self._fronts[batch.path][batch.rows].float()
+        with torch.set_grad_enabled(self.front_learns):
+            return front_output(
+                self.network, centered(batch.banks) if features is None else features
+            )
+
+    @torch.no_grad()
+    def _front_of(self, path: Path) -> Tensor:
+        pieces = read_shard(path)["banks"].split(PIECE)
+        return torch.cat([self.fronts(centered(piece.float())).half() for piece in pieces])
+
+    def fronts(self, features: Tensor) -> Tensor:
+        return front_output(self.network, features)
+
+    def __call__(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Vectors (N, E), not of unit length, and what each block gives."""
+        network, outputs = self.network, []
+        mask = torch.ones(frames.shape[:2], dtype=torch.bool)
+        for block in network.blocks:
+            frames = block(frames, mask)
+            mask = mask[:, : frames.shape[1]]
+            outputs.append(frames)
+        active = functional.relu(network.norm(frames, mask))
+        pooled = statistics_pooling(active, mask, unbiased=True)
+        return network.linear_norm(network.linear(pooled)), outputs
 
     def block_losses(self, outputs: list[Tensor], shard: Shard) -> tuple[Tensor, Tensor]:
-        """Of the variance of the teacher's channels, the share that is not explained.
+        """The share of the variance of the teacher's channels that is not explained.
 
         First of frames, then of their means and deviations over a crop.
         """
         frames, pooled = outputs[0].new_zeros(()), outputs[0].new_zeros(())
         for number, (output, channels) in enumerate(zip(outputs, self.channels, strict=True)):
-            taught = shard[f"block{number}"]
-            stride = taught.shape[1] // output.shape[1]
-            target = taught[:, ::stride, channels]
-            frames = frames + unexplained(output.flatten(0, 1), target.flatten(0, 1))
+            target = shard[f"block{number}"][:, :, channels]
+            output = output[:, :: round(output.shape[1] / target.shape[1])]
+            frames = frames + unexplained(flat(output), flat(target))
             pooled = pooled + unexplained(moments(output), moments(target))
         return frames / len(outputs), pooled / len(outputs)
 
 
-def unexplained(rows: Tensor, target: Tensor) -> Tensor:
-    """Of the variance of columns of `target`, the mean share that `rows` do not explain."""
-    error = (rows - rows.mean(0)) - (target - target.mean(0))
-    return (error.square().mean(0) / target.var(0).clamp(min=1e-3)).mean()
-
-
-def moments(frames: Tensor) -> Tensor:
-    """Means and deviations over time: (N, F, C) -> (N, 2 C)."""
-    return torch.cat([frames.mean(1), (frames.var(1) + 1e-4).sqrt()], dim=1)
-
-
 @torch.no_grad()
-def watch(network: WideCampplusEncoder, held: dict[str, Shard]) -> str:
+def watch(network: SmallCampplusEncoder, held: dict[str, Shard]) -> str:
     """Of crops of speakers who are not trained on: mean cosine to the teacher's, and EER."""
     words = []
     for name, shard in held.items():
-        features = centered(shard["banks"].float())
-        vectors = torch.cat(
-            [
-                functional.normalize(network.embed_features(piece, torch.full((len(piece),), 180)))
-                for piece in features.split(64)
-            ]
+        pieces = centered(shard["banks"].float()).split(64)
+        vectors = functional.normalize(
+            torch.cat(
+                [
+                    network.embed_features(piece, torch.full((len(piece),), piece.shape[1]))
+                    for piece in pieces
+                ]
+            )
         )
         cosine = float((vectors * shard["vectors"]).sum(1).mean())
         speakers = shard["speakers"]
@@ -132,7 +146,9 @@ class Run:
         self.averaged = copy.deepcopy(student.network)
         self.learned = [p for p in student.network.parameters() if p.requires_grad]
         self.optimizer = WhitenedAdam(
-            student.network, lambda: [student(piece) for piece in examples].clear(), PLAIN_FRACTION
+            student.network,
+            lambda: [student(student.fronts(piece)) for piece in examples].clear(),
+            1.0,
         )
         self.loss = DistillationLoss(DistillationConfig(RELATIONS))
         self.step, self.spent = 0, 0.0
@@ -158,13 +174,14 @@ class Run:
         folder = self.output.with_name(f"{self.output.name}.encoder")
         Embedder(copy.deepcopy(self.averaged)).save(folder, license="Apache-2.0")
 
-    def take(self, shard: Shard, features: Tensor) -> dict[str, float]:
-        fraction = self.spent / self.seconds
-        falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))
+    def take(self, batch: Batch, features: Tensor | None) -> dict[str, float]:
+        """One step; the losses by name."""
+        fraction = min(self.spent / self.seconds, 1.0)
+        falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * fraction))
         rate = RATE * falling * min(1.0, (self.step + 1) / WARM_STEPS)
-        vectors, outputs = self.student(features)
-        cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), shard["vectors"])
-        frames, pooled = self.student.block_losses(outputs, shard)
+        vectors, outputs = self.student(self.student.front(batch, features))
+        cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), batch.values["vectors"])
+        frames, pooled = self.student.block_losses(outputs, batch.values)
         self.optimizer.zero_grad()
         (cosine + FRAMES * frames + POOLED * pooled).backward()
         self.optimizer.step(rate)
@@ -173,8 +190,8 @@ class Run:
         with torch.no_grad():
             for mean, now in zip(self.averaged.parameters(), self.learned, strict=True):
                 mean.lerp_(now, 1 - kept)
-        told = {"loss": cosine, "frames": frames, "pooled": pooled}
-        return {name: float(value.detach()) for name, value in told.items()}
+        losses = {"loss": cosine, "frames": frames, "pooled": pooled}
+        return {name: float(value.detach()) for name, value in losses.items()}
 
 
 def main() -> None:
@@ -184,24 +201,27 @@ def main() -> None:
     parser.add_argument("fitted", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--seconds", type=float, default=5400.0)
+    parser.add_argument("--front-after", type=float, default=0.6, help="share of the time")
     options = parser.parse_args()
     torch.set_num_threads(1)
     fitted = torch.load(options.fitted, weights_only=True)
-    network = WideCampplusEncoder(WideCampplusConfig())
+    network = SmallCampplusEncoder(SmallCampplusConfig())
     network.load_state_dict(fitted["weights"])
     conditions = Conditions.read(options.corpora, 0)
     drawn = islice(batches(options.shards, BATCH, 0), EXAMPLES)
-    examples = [conditions.apply(shard["banks"]) for shard in drawn]
+    examples = [conditions.apply(batch.banks) for batch in drawn]
     student = Student(network, fitted["channels"])
     run = Run(student, options.output, options.seconds, examples)
     conditions = Conditions.read(options.corpora, run.step)
     held = held_shards(options.shards)
     means: dict[str, float] = {}
-    for shard in batches(options.shards, BATCH, run.step):
+    for batch in batches(options.shards, BATCH, run.step):
         began = time.monotonic()
-        plain = run.step % AS_THEY_ARE == 0
-        features = centered(shard["banks"]) if plain else conditions.apply(shard["banks"])
-        for name, value in run.take(shard, features).items():
+        student.front_learns = run.spent >= options.front_after * options.seconds
+        degraded = run.step % DEGRADED == 0
+        for name, value in run.take(
+            batch, conditions.apply(batch.banks) if degraded else None
+        ).items():
             means[name] = 0.98 * means.get(name, value) + 0.02 * value
         run.spent += time.monotonic() - began
         if run.step % WATCH_STEPS == 0:

@@ -13,10 +13,10 @@ here=$(dirname "$0")
 timbral download campplus-zh-en
 [ -f "$work/store/utterances.parquet" ] ||
     python "$here/../prepare.py" "$corpora" "$voices" "$work/store"
-python "$here/voices.py" "$work/store" "$work/shards"
+python "$here/voices.py" "$corpora" "$work/store" "$work/shards"
 python "$here/held.py" "$corpora" "$work/store" "$work/shards"
 [ -f "$work/front.pt" ] ||
     python "$here/front.py" "$corpora" "$work/shards" "$work/front.pt"
 [ -f "$work/fitted.pt" ] ||
-    python "$here/fit.py" "$corpora" "$work/store" "$work/front.pt" "$work/fitted.pt"
+    python "$here/fit.py" "$corpora" "$work/shards" "$work/front.pt" "$work/fitted.pt"
 python "$here/learn.py" "$corpora" "$work/shards" "$work/fitted.pt" "$work/student"

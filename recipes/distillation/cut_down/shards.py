@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-__all__ = ["Shard", "batches", "held_shards"]
+__all__ = ["Batch", "Shard", "batches", "held_shards", "read_shard"]
 
 Shard = dict[str, Tensor]
+"""`banks`, and by name what the teacher computes for them; one row for each crop"""
 
 
-def batches(folder: Path, size: int, seed: int) -> Iterator[Shard]:
-    """Without end: in every pass over the files that are there by then each pair of a shard once.
+@dataclass(frozen=True)
+class Batch:
+    """Crops of one length."""
 
-    A batch is of one shard, so of one length, with both crops of each pair.
+    path: Path
+    """the shard that they are from"""
+    rows: Tensor
+    """their rows in it (N,)"""
+    values: Shard
+    """as float32"""
+
+    @property
+    def banks(self) -> Tensor:
+        """Log filter banks (N, F, M)."""
+        return self.values["banks"]
+
+
+def batches(folder: Path, size: int, seed: int) -> Iterator[Batch]:
+    """Without end: each pass takes every pair of every shard that exists when it begins.
+
+    A batch is from one shard and holds both crops of each pair.
     """
     generator = torch.Generator().manual_seed(seed)
     while True:
         pool: list[tuple[Path, list[Tensor]]] = []
         paths = sorted(folder.glob("voices-*.pt"))
         for index in torch.randperm(len(paths), generator=generator).tolist():
-            pairs = len(_read(paths[index])["vectors"]) // 2
+            pairs = len(read_shard(paths[index])["vectors"]) // 2
             drawn = torch.randperm(pairs, generator=generator)
             pool.append((paths[index], list(drawn.split(size // 2))))
         while pool:
@@ -33,15 +52,16 @@ def batches(folder: Path, size: int, seed: int) -> Iterator[Shard]:
             rows = torch.stack([first, first + 1], dim=1).flatten()
             if not parts:
                 pool.pop(pick)
-            yield {name: values[rows].float() for name, values in _read(path).items()}
+            shard = read_shard(path)
+            yield Batch(path, rows, {name: values[rows].float() for name, values in shard.items()})
 
 
 def held_shards(folder: Path) -> dict[str, Shard]:
     """By corpus, the crops of speakers who are not trained on."""
-    found = sorted(folder.glob("held-*.pt"))
-    return {path.stem.removeprefix("held-"): _read(path) for path in found}
+    paths = sorted(folder.glob("held-*.pt"))
+    return {path.stem.removeprefix("held-"): read_shard(path) for path in paths}
 
 
-def _read(path: Path) -> Shard:
+def read_shard(path: Path) -> Shard:
     shard: Shard = torch.load(path, mmap=True, weights_only=True)
     return shard

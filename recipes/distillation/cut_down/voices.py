@@ -1,15 +1,13 @@
-"""Crops of many voices as log filter banks, and what the teacher makes of them.
+"""Crops of many voices as log filter banks, and what the teacher computes for them.
 
-    python recipes/distillation/cut_down/voices.py STORE SHARDS [--crops N] [--first N]
+    python recipes/distillation/cut_down/voices.py CORPORA STORE SHARDS [--crops N] [--first N]
 
-STORE is that of recipes/distillation/prepare.py. SHARDS becomes files of 128 crops each, of one
-length. The teacher labels whatever it takes, so a crop need not be of a voice that exists: the
-banks are stretched along time and along frequency, the spectrum's envelope (the tract) apart from
-its fine structure (the pitch), and some crops are two speakers at once. Crops come in pairs of one
-changed voice.
-
-A file `held-NNNNN.pt` holds crops, unchanged, of those whom prepare.py kept from STORE for a
-calibration; nothing is trained on them.
+STORE is the prepared data of recipes/distillation/prepare.py. SHARDS becomes a folder of files of
+128 crops each, all of one length. The teacher labels anything, so a crop need not come from a voice
+that exists: the banks are stretched along time and along frequency, the spectrum's envelope (the
+vocal tract) separately from its fine structure (the pitch), and some crops contain two speakers.
+Crops come in pairs of one changed voice. In every fourth shard they are in noise, rooms and
+telephone calls before the teacher takes them.
 """
 
 from __future__ import annotations
@@ -22,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from banks import banks_of
+from conditions import Conditions
 from torch import Tensor
 
 import timbral
@@ -48,6 +48,8 @@ BEND = 1.5
 VOWELS, BREATH = 0.12, 0.25
 """standard deviations of the logarithms of how lively the envelope is, and how rough the rest"""
 TEACHER_BATCH = 16
+DEGRADED = 4
+"""every fourth shard is degraded"""
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,6 @@ class Recordings:
         return torch.cat(parts)
 
 
-def banks_of(fbank: KaldiFbank, wave: np.ndarray) -> Tensor:
-    with torch.inference_mode():
-        waves = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))[None]
-        return fbank(waves, torch.tensor([waves.shape[1]]))[0][0].clone()
-
-
 def changed_pair(recordings: Recordings, frames: int, rng: np.random.Generator) -> Iterator[Tensor]:
     """Two crops (F, M) of one changed voice."""
     rows, change = recordings.draw_speaker(rng), Change.draw(rng)
@@ -180,13 +176,14 @@ def changed_pair(recordings: Recordings, frames: int, rng: np.random.Generator) 
 
 @dataclass(frozen=True)
 class Taught:
-    """What the teacher makes of crops: frames at the student's rates, and vectors."""
+    """What the teacher computes for N crops of F frames."""
 
     first: Tensor
-    """what its first dense block takes, every 40 ms (N, F / 4, 128)"""
+    """input of its first dense block, every 20 ms (N, F / 2, 128)"""
     blocks: list[Tensor]
-    """what its dense blocks give: every 40 ms, 80 ms, 80 ms"""
+    """outputs of its dense blocks, every 40, 80 and 80 ms"""
     vectors: Tensor
+    """of unit length (N, E)"""
 
 
 @torch.inference_mode()
@@ -203,15 +200,15 @@ def teach(teacher: CampplusEncoder, banks: Tensor) -> Taught:
     for hook in hooks:
         hook.remove()
     blocks = [seen[1][:, ::2], seen[3][:, ::4], seen[5][:, ::4]]
-    return Taught(seen[0][:, ::2], blocks, torch.nn.functional.normalize(vectors))
+    return Taught(seen[0], blocks, torch.nn.functional.normalize(vectors))
 
 
 def labeled(teacher: CampplusEncoder, crops: list[Tensor]) -> dict[str, Tensor]:
-    """A shard of crops (F, M): banks every 20 ms in float16, and what the teacher makes of them."""
+    """A shard of crops (F, M): their banks in float16, and what the teacher computes for them."""
     banks = torch.stack(crops)
     parts = [teach(teacher, piece) for piece in banks.split(TEACHER_BATCH)]
     shard = {
-        "banks": banks[:, ::2].half(),
+        "banks": banks.half(),
         "first": torch.cat([piece.first for piece in parts]).half(),
         "vectors": torch.cat([piece.vectors for piece in parts]),
     }
@@ -228,6 +225,7 @@ def teacher_network() -> CampplusEncoder:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpora", type=Path)
     parser.add_argument("store", type=Path)
     parser.add_argument("shards", type=Path)
     parser.add_argument("--crops", type=int, default=20_000)
@@ -238,6 +236,7 @@ def main() -> None:
     store = open_prepared(options.store)
     assert isinstance(store, Store)
     recordings, teacher = Recordings(store), teacher_network()
+    conditions = Conditions.read(options.corpora, 1)
     for number in range(options.first, options.first + options.crops // SHARD_CROPS):
         path = options.shards / f"voices-{number:05}.pt"
         if path.exists():
@@ -247,6 +246,8 @@ def main() -> None:
         crops: list[Tensor] = []
         while len(crops) < SHARD_CROPS:
             crops += changed_pair(recordings, frames, rng)
+        if number % DEGRADED == DEGRADED - 1:
+            crops = list(conditions.apply(torch.stack(crops)))
         torch.save(labeled(teacher, crops), path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
 

@@ -1,0 +1,139 @@
+"""The student's front, cut from its teacher's: products fitted by least squares one by one.
+
+Every convolution is fitted to what the teacher has at its place, on what the student's convolutions
+before it give. The teacher's front has a frame every 10 ms, the student's every 20 ms behind its
+first convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+from banks import centered
+from least_squares import best_columns, ridge
+from torch import Tensor
+from torch.nn import functional
+from values import outputs_of, set_norm
+
+from timbral.encoders.campplus import CampplusEncoder, ResidualBlock
+from timbral.encoders.campplus_small import SmallCampplusEncoder
+from timbral.encoders.layers.conv import FrameConv2d
+from timbral.encoders.layers.norm import BatchNorm
+
+__all__ = ["fit_front"]
+
+ROWS = 60_000
+"""outputs of a convolution that its weights are fitted to"""
+PIECE = 8
+"""crops whose patches are made at once"""
+REGULARIZATION = 1e-4
+
+
+@torch.no_grad()
+def fit_front(student: SmallCampplusEncoder, teacher: CampplusEncoder, banks: Tensor) -> None:
+    """On log filter banks (N, F, M); front and time-delay layer of `student` are overwritten."""
+    features = centered(banks)
+    own, source = student.front, teacher.front
+    taught = _relu(source.norm1, source.conv1(features[..., None]))
+    first, stages = source.blocks[0], list(source.blocks)
+    kept = _choose(taught, [first.conv1, first.shortcut], own.conv1.out_channels)
+    own.conv1.weight.copy_(source.conv1.weight[kept])
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(own.norm1, name).copy_(getattr(source.norm1, name)[kept])
+    frames = _relu(own.norm1, own.conv1(features[..., None]))
+    for number, (block, stage) in enumerate(zip(own.blocks, stages, strict=True)):
+        if stage.shortcut is not None:  # the next block adds to the same channels
+            behind = [stages[number + 1].conv1]
+            behind.append(stages[number + 2].conv1 if number + 2 < len(stages) else source.conv2)
+            kept = _choose(stage(taught, _everywhere(taught)), behind, own.conv1.out_channels)
+        taught, frames = _fit_block(block, stage, taught, frames, kept)
+    taught = outputs_of(source.norm2, source.conv2(taught))
+    mels = taught.shape[2]
+    weight = teacher.tdnn.weight.view(len(teacher.tdnn.weight), -1, mels, 5)
+    kept = _best(functional.relu(taught), weight.square().sum((0, 2, 3)).sqrt(), len(kept))
+    frames = _fit(own.conv2, own.norm2, frames, taught[:, ::2][..., kept]).relu_()
+    _fit_delay(student, teacher, frames, functional.relu(taught))
+
+
+def _everywhere(frames: Tensor) -> Tensor:
+    return torch.ones(frames.shape[:2], dtype=torch.bool)
+
+
+def _relu(norm: BatchNorm, frames: Tensor) -> Tensor:
+    return outputs_of(norm, frames).relu_()
+
+
+def _choose(active: Tensor, behind: list[FrameConv2d], count: int) -> Tensor:
+    """The channels of (N, F, M, C) that the convolutions behind need most."""
+    weights = sum((conv.weight.square().sum((0, 2, 3)) for conv in behind), torch.zeros(()))
+    return _best(active, weights.sqrt(), count)
+
+
+def _best(active: Tensor, weights: Tensor, count: int) -> Tensor:
+    rows = active.flatten(0, 2)
+    rows = rows[torch.randperm(len(rows))[:ROWS]] * weights
+    return best_columns(rows, rows, count)
+
+
+def _fit_block(
+    own: ResidualBlock, source: ResidualBlock, taught: Tensor, frames: Tensor, kept: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What the teacher's block and the student's give; `kept` are the student's channels."""
+    stride = own.frame_stride if own.frame_stride != 1 else 2
+    inner = outputs_of(source.norm1, source.conv1(taught))
+    outer = outputs_of(source.norm2, source.conv2(functional.relu(inner)))
+    shortcut = taught
+    if source.shortcut is not None:
+        shortcut = outputs_of(source.shortcut_norm, source.shortcut(taught))
+    hidden = _choose(functional.relu(inner), [source.conv2], len(kept))
+    added = frames
+    if own.shortcut is not None:
+        wanted = shortcut[:, ::stride][..., kept]
+        added = _fit(own.shortcut, own.shortcut_norm, frames, wanted)
+    seen = _fit(own.conv1, own.norm1, frames, inner[:, ::stride][..., hidden]).relu_()
+    # the second convolution also gives what the shortcut lacks
+    wanted = (outer + shortcut)[:, ::stride][..., kept] - added
+    summed = _fit(own.conv2, own.norm2, seen, wanted) + added
+    return functional.relu(outer + shortcut), summed.relu_()
+
+
+def _fit(conv: FrameConv2d, norm: BatchNorm, frames: Tensor, target: Tensor) -> Tensor:
+    """Set a convolution and the norm behind it; what these give (N, F', M', C')."""
+    rows, targets = _rows(conv, frames, target)
+    matrix, bias = ridge(rows, targets, REGULARIZATION)
+    conv.weight.copy_(matrix.view_as(conv.weight))
+    product = rows @ matrix.t()
+    set_norm(norm, product, (product.var(0) + norm.eps).sqrt(), bias + product.mean(0))
+    return outputs_of(norm, conv(frames))
+
+
+def _rows(conv: FrameConv2d, frames: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of a part of the outputs."""
+    if conv.kernel_size == (1, 1):
+        mel_stride, frame_stride = conv.stride
+        rows, targets = frames[:, ::frame_stride, ::mel_stride].flatten(0, 2), target.flatten(0, 2)
+        drawn = torch.randperm(len(rows))[:ROWS]
+        return rows[drawn], targets[drawn]
+    rows, targets = [], []
+    for inputs, wanted in zip(frames.split(PIECE), target.split(PIECE), strict=True):
+        patches = functional.unfold(
+            inputs.permute(0, 3, 2, 1), conv.kernel_size, padding=conv.padding, stride=conv.stride
+        ).transpose(1, 2)  # mel by mel, each with all frames
+        drawn = torch.randperm(patches.shape[1])[: ROWS // len(frames) + 1]
+        rows.append(patches[:, drawn].flatten(0, 1))
+        targets.append(wanted.transpose(1, 2).flatten(1, 2)[:, drawn].flatten(0, 1))
+    return torch.cat(rows), torch.cat(targets)
+
+
+def _fit_delay(
+    student: SmallCampplusEncoder, teacher: CampplusEncoder, frames: Tensor, taught: Tensor
+) -> None:
+    """The layer between the front and the dense blocks."""
+    taught = taught.transpose(2, 3).flatten(2)
+    target = outputs_of(teacher.tdnn_norm, teacher.tdnn(taught)).flatten(0, 1)
+    frames = frames.transpose(2, 3).flatten(2)
+    layer, norm = student.tdnn, student.tdnn_norm
+    taps = layer.taps(functional.pad(frames, (0, 0, 1, 1))).flatten(0, 1)
+    matrix, bias = ridge(taps, target, REGULARIZATION)
+    layer.weight.copy_(matrix.view(len(matrix), 3, -1).transpose(1, 2))
+    product = taps @ matrix.t()
+    set_norm(norm, product, (product.var(0) + norm.eps).sqrt(), bias + product.mean(0))
