@@ -168,7 +168,9 @@ def _convolution(
 ) -> ByteConvolution:
     """Of 3 × 3 and the norm behind it, for numbers that are not below zero."""
     weights = _rounded(convolution, norm, given, made, numbers)
-    return ByteConvolution(weights, (3, 3), ONE, strides=convolution.stride[::-1])
+    mel_stride, frame_stride = convolution.stride
+    strides = (frame_stride, mel_stride)
+    return ByteConvolution(weights, (3, 3), ONE, strides=strides)
 
 
 def _rounded(

@@ -28,9 +28,10 @@ ONEDNN_SIZE_STEP = 32
 def tdnn_weight(encoder: CampplusLayers, weight: Tensor) -> Tensor:
     """The weights (C, K, taps) of the layer behind the front as (taps, K, C), for what the front
     gives: a mel's channels together, where the weights are for a channel's mels."""
+    made, inputs, taps = weight.shape
     channels = encoder.front.conv1.out_channels
-    taps = weight.unflatten(1, (channels, -1)).permute(3, 2, 1, 0)
-    return taps.flatten(1, 2)
+    by_mel = weight.view(made, channels, inputs // channels, taps).permute(3, 2, 1, 0)
+    return by_mel.flatten(1, 2)
 
 
 class FoldedTdnn:
@@ -44,7 +45,7 @@ class FoldedTdnn:
         weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)
         weight = tdnn_weight(encoder, weight)
         self._inputs, self._stride = weight.shape[1], int(encoder.tdnn.stride[0])
-        before, here = weight[:-1].unflatten(0, (2, self._stride)).flatten(1, 2)
+        before, here = weight[:-1].reshape(2, self._stride * self._inputs, -1)
         rows = (before, here, weight[-1])
         self._before, self._here, self._after = (row.to(dtype).contiguous() for row in rows)
         self._bias = bias.to(dtype)
