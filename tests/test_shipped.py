@@ -121,6 +121,24 @@ def test_it_is_small_and_says_where_it_comes_from() -> None:
     assert info.source == "comes with timbral"
 
 
+def test_the_small_one_is_compared_with_at_once(nothing_cached: Path, ask: Ask) -> None:
+    small = FOLDER.with_name("timbral-small")
+    assert (small / "model.safetensors").stat().st_size < 2_600_000
+    assert Checkpoint.read(small).origin["made_of"] == "campplus-zh-en"
+    answer = ask("verify", "timbral-small", *RECORDINGS)
+    assert "\nsame speaker" in answer.out
+    assert "\ndifferent speakers" in ask("verify", "timbral-small", RECORDINGS[0], STRANGER).out
+    assert not nothing_cached.exists()
+
+
+def test_the_small_one_lies_in_the_space_of_the_other() -> None:
+    paths = sorted(VOICES.glob("*/*_07.ogg"))[:8]
+    small = api.load_encoder("timbral-small").encode(paths)
+    cosines = small @ api.load_encoder().encode(paths).T
+    assert (cosines.argmax(axis=1) == np.arange(len(paths))).all()
+    assert cosines.diagonal().min() > 0.6
+
+
 def test_damage_and_copies_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Ask
 ) -> None:

@@ -1,9 +1,13 @@
-"""The encoder that comes with timbral: campplus-zh-en with its weights in 8 bits.
+"""The encoders that come with timbral, with weights in 8 bits.
 
-    python recipes/shipped/make.py src/timbral/checkpoints/shipped/campplus-int8
+    shipped=src/timbral/checkpoints/shipped
+    python recipes/shipped/make.py campplus-zh-en $shipped/campplus-int8
+    python recipes/shipped/make.py WORK/student.encoder $shipped/timbral-small \\
+        --calibration FILE --changes "a student cut from it, weights in 8 bits"
 
-The calibration is that of campplus-zh-en: recipes/shipped/compare.py says how little the scores of
-both differ.
+WORK is that of recipes/distillation/cut_down/run.sh. Without FILE the calibration is that of the
+encoder: recipes/shipped/compare.py shows how little the scores of campplus-zh-en change. With it,
+that of `timbral calibrate` on the encoder's own vectors.
 """
 
 from __future__ import annotations
@@ -13,7 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import timbral
-from timbral.calibration.calibration_file import CALIBRATION_FILE, write_calibration
+from timbral.calibration.calibration_file import (
+    CALIBRATION_FILE,
+    read_calibration,
+    write_calibration,
+)
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import load_network
@@ -23,19 +31,23 @@ ORIGINAL = "campplus-zh-en"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("encoder")
     parser.add_argument("output", type=Path)
-    output: Path = parser.parse_args().output
-    calibration = timbral.load_encoder(ORIGINAL, download=True).calibration
-    original = resolve(ORIGINAL)
-    made = replace(
-        original,
-        folder=output,
-        name=output.name,
-        origin={**original.origin, "made_of": ORIGINAL, "changes": "weights in 8 bits"},
+    parser.add_argument("--calibration", type=Path)
+    parser.add_argument("--changes", default="weights in 8 bits", help="of campplus-zh-en")
+    options = parser.parse_args()
+    output: Path = options.output
+    calibration = (
+        timbral.load_encoder(options.encoder, download=True).calibration
+        if options.calibration is None
+        else read_calibration(options.calibration)
     )
+    assert calibration is not None, f"{options.encoder} has no calibration"
+    original = resolve(options.encoder)
+    origin = {**original.origin, "made_of": ORIGINAL, "changes": options.changes}
+    made = replace(original, folder=output, name=output.name, origin=origin)
     save_checkpoint(made, {"encoder": load_network(original)}, in_8_bits=True)
     written = Checkpoint.read(output)
-    assert calibration is not None, f"{ORIGINAL} has no calibration"
     own = replace(calibration, encoder=made.name, weights_sha256=written.weights_sha256)
     write_calibration(output / CALIBRATION_FILE, own)
     size = sum(path.stat().st_size for path in output.iterdir())

@@ -7,7 +7,7 @@ the teacher's vectors and between crops; beside it what the dense blocks give, w
 crop than its vector does and does not depend on whose voices there are. First the front stays as it
 is, and what it gives for a shard is computed once; then all layers learn.
 Norms keep the statistics that they were fitted with. OUTPUT becomes a state from which a second
-call continues; the folder OUTPUT.encoder, at the end, the encoder with averaged weights.
+call continues, with averaged weights, which head.py makes an encoder of.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from whitened import WhitenedAdam
 
 from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEncoder
 from timbral.encoders.layers.pooling import statistics_pooling
-from timbral.inference.embedder import Embedder
 from timbral.losses.distillation import DistillationConfig, DistillationLoss
 from timbral.scoring.metrics import eer
 
@@ -170,10 +169,6 @@ class Run:
         torch.save(state, self.output.with_suffix(".part"))
         self.output.with_suffix(".part").rename(self.output)
 
-    def save_encoder(self) -> None:
-        folder = self.output.with_name(f"{self.output.name}.encoder")
-        Embedder(copy.deepcopy(self.averaged)).save(folder, license="Apache-2.0")
-
     def take(self, batch: Batch, features: Tensor | None) -> dict[str, float]:
         """One step; the losses by name."""
         fraction = min(self.spent / self.seconds, 1.0)
@@ -233,7 +228,6 @@ def main() -> None:
         if run.spent >= options.seconds:
             break
     run.save()
-    run.save_encoder()
 
 
 if __name__ == "__main__":

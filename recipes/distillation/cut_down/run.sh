@@ -14,9 +14,13 @@ timbral download campplus-zh-en
 [ -f "$work/store/utterances.parquet" ] ||
     python "$here/../prepare.py" "$corpora" "$voices" "$work/store"
 python "$here/voices.py" "$corpora" "$work/store" "$work/shards"
-python "$here/held.py" "$corpora" "$work/store" "$work/shards"
+python "$here/voices.py" "$corpora" "$work/store" "$work/unseen" --first 1000 --crops 10000
+for shards in shards unseen; do
+    python "$here/held.py" "$corpora" "$work/store" "$work/$shards"
+done
 [ -f "$work/front.pt" ] ||
     python "$here/front.py" "$corpora" "$work/shards" "$work/front.pt"
 [ -f "$work/fitted.pt" ] ||
     python "$here/fit.py" "$corpora" "$work/shards" "$work/front.pt" "$work/fitted.pt"
-python "$here/learn.py" "$corpora" "$work/shards" "$work/fitted.pt" "$work/student"
+python "$here/learn.py" "$corpora" "$work/shards" "$work/fitted.pt" "$work/learned.pt"
+python "$here/head.py" "$work/unseen" "$work/learned.pt" "$work/student.encoder"

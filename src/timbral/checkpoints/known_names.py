@@ -17,6 +17,7 @@ OWN_ENCODERS: list[str] = []
 
 PUBLISHED_NAMES = (
     "campplus-int8",
+    "timbral-small",
     "ge2e-lstm",
     "campplus-zh-en",
     "ecapa",

@@ -70,12 +70,20 @@ def _wavlm(
     )
 
 
+SHIPPED = Path(__file__).parent / "shipped"
+
 PUBLISHED: dict[str, PublishedWeights] = {
     "campplus-int8": PublishedWeights(
-        Shipped(Path(__file__).parent / "shipped" / "campplus-int8"),
+        Shipped(SHIPPED / "campplus-int8"),
         license="Apache-2.0",
         description="campplus-zh-en with weights of 8 bits",
         architecture="campplus",
+    ),
+    "timbral-small": PublishedWeights(
+        Shipped(SHIPPED / "timbral-small"),
+        license="Apache-2.0",
+        description="a small student of campplus-zh-en, with weights of 8 bits",
+        architecture="campplus-small",
     ),
     "ge2e-lstm": PublishedWeights(
         Wheel(

@@ -1,0 +1,87 @@
+"""The student's last product, fitted anew on crops that the student did not learn from.
+
+    python recipes/distillation/cut_down/head.py SHARDS STATE OUTPUT
+
+What the blocks give for crops that were learned from is nearer to the teacher's than for others,
+so the last product learned to rely on it too much. SHARDS is a folder of shards of voices.py that
+learn.py did not read (another `--first`), with those of held.py; STATE is what learn.py wrote.
+The ridge is the one that is best for the held speakers. OUTPUT becomes the encoder's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from banks import centered
+from least_squares import ridge
+from shards import held_shards, read_shard
+from torch import Tensor
+from torch.nn import functional
+
+from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEncoder
+from timbral.inference.embedder import Embedder
+
+PIECE = 64
+"""crops at once"""
+RIDGES = (3e-3, 1e-2, 3e-2, 1e-1)
+
+
+@torch.no_grad()
+def pooled(network: SmallCampplusEncoder, banks: Tensor) -> Tensor:
+    """What the last product takes (N, 2 C), of log filter banks (N, F, M)."""
+    taken: list[Tensor] = []
+    hook = network.linear.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
+    for piece in banks.split(PIECE):
+        lengths = torch.full((len(piece),), piece.shape[1])
+        network.embed_features(centered(piece.float()), lengths)
+    hook.remove()
+    return torch.cat(taken)
+
+
+@torch.no_grad()
+def fit_head(
+    network: SmallCampplusEncoder, shards: list[Path], held: dict[str, tuple[Tensor, Tensor]]
+) -> None:
+    """`held` are the held crops' `pooled` and the teacher's vectors, by corpus."""
+    parts = [(pooled(network, read_shard(path)["banks"]), path) for path in shards]
+    inputs = torch.cat([rows for rows, _ in parts])
+    vectors = torch.cat([read_shard(path)["vectors"] for _, path in parts])
+    best = -1.0
+    for fraction in RIDGES:
+        matrix, bias = ridge(inputs, vectors, fraction)
+        cosines = [
+            float((functional.normalize(rows @ matrix.t() + bias) * taught).sum(1).mean())
+            for rows, taught in held.values()
+        ]
+        print(f"ridge {fraction:g}: cosines {', '.join(f'{cosine:.3f}' for cosine in cosines)}")
+        if sum(cosines) > best:
+            best = sum(cosines)
+            network.linear.weight.copy_(matrix)
+            norm = network.linear_norm
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            norm.running_mean.copy_(-bias)
+            norm.running_var.fill_(1.0 - norm.eps)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("state", type=Path)
+    parser.add_argument("output", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    network = SmallCampplusEncoder(SmallCampplusConfig()).eval()
+    network.load_state_dict(torch.load(options.state, weights_only=True)["averaged"])
+    held = {
+        name: (pooled(network, shard["banks"]), shard["vectors"])
+        for name, shard in held_shards(options.shards).items()
+    }
+    fit_head(network, sorted(options.shards.glob("voices-*.pt")), held)
+    Embedder(network).save(options.output, license="Apache-2.0")
+
+
+if __name__ == "__main__":
+    main()
