@@ -205,8 +205,8 @@ def fit_blocks(
         # a norm follows: what is constant does not matter
         own.transition.weight.copy_(matrix[:, :, None])
         frames = active @ matrix.t()
-        share = unexplained(flat(frames) + bias, target[:, channels])
-        print(f"block {number}: {float(share):.3f} unexplained", flush=True)
+        left = unexplained(flat(frames) + bias, target[:, channels])
+        print(f"block {number}: {float(left):.3f} unexplained", flush=True)
         frames = frames[:, :: own.stride]
     set_norm(student.norm, flat(frames), teacher.norm.weight[channels], teacher.norm.bias[channels])
     fit_vectors(student, frames, vectors)

@@ -1,4 +1,4 @@
-"""The student's last product, fitted anew on crops that the student did not learn from.
+"""The student's last product, fitted again on crops that the student did not learn from.
 
     python recipes/distillation/cut_down/head.py SHARDS STATE OUTPUT
 
