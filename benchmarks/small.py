@@ -14,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +22,9 @@ import torch
 import timbral
 from timbral.audio.preprocessing import load
 from timbral.demo.shipped import VOICES
+from timbral.encoders.base import SpeakerEncoder
 from timbral.inference.embedder import Embedder
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
-from timbral.io.types import Floats
 
 CASES = {
     "8 x 4 s": [4.0] * 8,
@@ -33,15 +34,16 @@ CASES = {
     "1 x 8 s": [8.0],
 }
 RATE = 16_000
-Run = Callable[[list[Floats]], object]
+Run = Callable[[list[Any]], object]
 
 
 def layer_by_layer(embedder: Embedder) -> Run:
     """Its network without timbral's form for inference, a recording at a time."""
     network = embedder.runtime.network
+    assert isinstance(network, SpeakerEncoder)
 
     @torch.no_grad()
-    def run(waves: list[Floats]) -> None:
+    def run(waves: list[Any]) -> None:
         for wave in waves:
             samples = torch.from_numpy(wave)[None]
             network(samples, torch.tensor([samples.shape[1]]))
