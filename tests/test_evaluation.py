@@ -196,7 +196,7 @@ def test_vectors_of_replaced_recordings_are_made_again(
     embedded = count_embedded(monkeypatch)
     assert api.evaluate(embedder, tmp_path / "t.txt", tmp_path, tmp_path / "out") == first
     assert embedded == []
-    shutil.copy(paths[0], tmp_path / "c")
+    shutil.copy(sorted(voices.glob("*/*"))[2], tmp_path / "c")
     again = api.evaluate(embedder, tmp_path / "t.txt", tmp_path, tmp_path / "out")
     assert embedded == [1]
     whole = api.evaluate(embedder, tmp_path / "t.txt", tmp_path)
