@@ -14,7 +14,7 @@ import torch
 from least_squares import best_columns, ridge
 from torch import Tensor
 from torch.nn import functional
-from values import EVERYWHERE, flat, outputs_of, set_norm, set_product, unexplained
+from values import EVERYWHERE, flat, outputs_of, set_last, set_norm, set_product, unexplained
 
 from timbral.encoders.campplus import CampplusEncoder, ContextMasking, DenseBlock, DenseLayer
 from timbral.encoders.campplus_small import SmallCampplusEncoder
@@ -231,9 +231,4 @@ def fit_vectors(student: SmallCampplusEncoder, frames: Tensor, vectors: Tensor) 
     active = outputs_of(student.norm, frames).relu_()
     pooled = statistics_pooling(active, mask, unbiased=True)
     matrix, bias = ridge(pooled, vectors, VECTOR_REGULARIZATION)
-    student.linear.weight.copy_(matrix)
-    norm = student.linear_norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    norm.running_mean.copy_(-bias)
-    norm.running_var.fill_(1.0 - norm.eps)
+    set_last(student, matrix, bias)

@@ -19,6 +19,7 @@ from least_squares import ridge
 from shards import held_shards, read_shard
 from torch import Tensor
 from torch.nn import functional
+from values import set_last
 
 from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEncoder
 from timbral.inference.embedder import Embedder
@@ -58,12 +59,7 @@ def fit_head(
         print(f"ridge {fraction:g}: cosines {', '.join(f'{cosine:.3f}' for cosine in cosines)}")
         if sum(cosines) > best:
             best = sum(cosines)
-            network.linear.weight.copy_(matrix)
-            norm = network.linear_norm
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            norm.running_mean.copy_(-bias)
-            norm.running_var.fill_(1.0 - norm.eps)
+            set_last(network, matrix, bias)
 
 
 def main() -> None:

@@ -76,10 +76,9 @@ class Student:
     @torch.no_grad()
     def _front_of(self, path: Path) -> Tensor:
         pieces = read_shard(path)["banks"].split(PIECE)
-        return torch.cat([self.fronts(centered(piece.float())).half() for piece in pieces])
-
-    def fronts(self, features: Tensor) -> Tensor:
-        return front_output(self.network, features)
+        return torch.cat(
+            [front_output(self.network, centered(piece.float())).half() for piece in pieces]
+        )
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Vectors (N, E), not of unit length, and what each block gives."""
@@ -146,7 +145,7 @@ class Run:
         self.learned = [p for p in student.network.parameters() if p.requires_grad]
         self.optimizer = WhitenedAdam(
             student.network,
-            lambda: [student(student.fronts(piece)) for piece in examples].clear(),
+            lambda: [student(front_output(student.network, piece)) for piece in examples].clear(),
             1.0,
         )
         self.loss = DistillationLoss(DistillationConfig(RELATIONS))

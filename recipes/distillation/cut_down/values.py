@@ -5,9 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from timbral.encoders.campplus import CampplusLayers
 from timbral.encoders.layers.norm import BatchNorm
 
-__all__ = ["EVERYWHERE", "flat", "moments", "outputs_of", "set_norm", "set_product", "unexplained"]
+__all__ = [
+    "EVERYWHERE",
+    "flat",
+    "moments",
+    "outputs_of",
+    "set_last",
+    "set_norm",
+    "set_product",
+    "unexplained",
+]
 
 EVERYWHERE = torch.ones(1, 1, dtype=torch.bool)
 """a mask of crops without padding"""
@@ -38,6 +48,16 @@ def set_product(product: nn.Conv1d, matrix: Tensor, bias: Tensor) -> None:
     assert product.bias is not None
     product.weight.data.copy_(matrix[:, :, None])
     product.bias.data.copy_(bias)
+
+
+def set_last(network: CampplusLayers, matrix: Tensor, bias: Tensor) -> None:
+    """Give the last product, and the norm behind it, a matrix (E, 2 C) and a bias (E,)."""
+    network.linear.weight.data.copy_(matrix)
+    norm = network.linear_norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.copy_(-bias)
+    norm.running_var.fill_(1.0 - norm.eps)
 
 
 def unexplained(rows: Tensor, target: Tensor) -> Tensor:
