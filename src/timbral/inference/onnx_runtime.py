@@ -11,7 +11,7 @@ import numpy as np
 from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import unit_length
 from timbral.encoders.native_windows import Windows
-from timbral.errors import CheckpointError, ConfigError, MissingExtraError
+from timbral.errors import CheckpointError, ConfigError, MissingExtraError, first_line
 from timbral.inference.exported_model import (
     STATIC,
     ExportedModel,
@@ -61,7 +61,7 @@ def open_session(content: bytes, path: Path | str, simplified_to: Path | None = 
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's classes have no common base
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)[:200]
         raise CheckpointError(f"{path}: onnxruntime cannot load it ({reason})") from None
 
 
