@@ -22,7 +22,7 @@ import pyarrow as pa
 import timbral
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.inference.embedder import Embedder
-from timbral.io.types import Floats, Vectors
+from timbral.io.types import Floats, Ints, Vectors
 from timbral.scoring.figures import Figures, compute_figures
 from timbral.scoring.trials import read_trials
 
@@ -33,9 +33,9 @@ class Trials:
 
     recordings: list[str]
     labels: Floats
-    rows: Floats
+    rows: Ints
     """(N, 2)"""
-    speakers: Floats
+    speakers: Ints
     """(N, 2)"""
 
     @classmethod

@@ -3,8 +3,8 @@
 #
 #   recipes/distillation/run.sh CORPORA VOICES WORK
 #
-# CORPORA and VOICES are those of prepare.py. Noises and rooms that recipes/calibration tests with are
-# not trained on.
+# CORPORA and VOICES are those of prepare_store.py. Noises and rooms that recipes/calibration tests
+# with are not trained on.
 set -e
 corpora=$(realpath "$1") voices=$(realpath "$2") work=$3
 here=$(dirname "$0")
@@ -12,7 +12,7 @@ noise=$corpora/noise rooms=$corpora/rooms
 
 timbral download campplus-zh-en
 [ -f "$work/store/utterances.parquet" ] ||
-    python "$here/prepare.py" "$corpora" "$voices" "$work/store"
+    python "$here/prepare_store.py" "$corpora" "$voices" "$work/store"
 timbral train distill-small --teacher campplus-zh-en --data "$work/store" --output "$work/run" \
     --validation-speakers 0 --opts \
     data.corpus_weights '{speechocean762: 10, librispeech: 10, voices: 3, wake-words: 9}' \

@@ -15,7 +15,9 @@ def banks_of(fbank: KaldiFbank, wave: np.ndarray) -> Tensor:
     """Of samples (T,): (F, M)."""
     with torch.inference_mode():
         waves = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))[None]
-        return fbank(waves, torch.tensor([waves.shape[1]]))[0][0].clone()
+        features, _ = fbank(waves, torch.tensor([waves.shape[1]]))
+        banks: Tensor = features[0].clone()
+        return banks
 
 
 def centered(banks: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ say most.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from least_squares import best_columns, ridge
@@ -62,7 +64,7 @@ class TeacherBlock:
         layer = self.block.layers[number]
         assert isinstance(layer, DenseLayer)
         parts, outputs = [], []
-        for frames in self.frames.split(PIECE):
+        for frames in torch.split(self.frames, PIECE):
             part, output = _inside(layer, frames.float(), self.stride)
             parts.append((part.hidden, part.local, part.squeezed, part.gate))
             outputs.append(output.half())
@@ -88,14 +90,14 @@ class TeacherBlock:
         return torch.cat(
             [
                 self.block.transition(outputs_of(self.block.norm, piece.float()).relu_()).half()
-                for piece in self.frames.split(PIECE)
+                for piece in torch.split(self.frames, PIECE)
             ]
         )
 
 
 def segment_means(hidden: Tensor, size: int) -> Tensor:
     """An utterance's mean plus that of each segment: (N, F, C) -> (N, S, C)."""
-    parts = [piece.mean(1) for piece in hidden.split(size, dim=1)]
+    parts = [piece.mean(1) for piece in torch.split(hidden, size, dim=1)]
     return torch.stack(parts, dim=1) + hidden.mean(1, keepdim=True)
 
 
@@ -150,7 +152,8 @@ def fit_layers(own: DenseBlock, frames: Tensor, teacher: TeacherBlock, known: Te
 
     `known` are those of the teacher's input channels that the student's are.
     """
-    merged = len(teacher.block.layers) // len(own.layers)
+    layers = list(cast("Iterable[DenseLayer]", teacher.block.layers))
+    merged = len(layers) // len(own.layers)
     for number, layer in enumerate(own.layers):
         assert isinstance(layer, DenseLayer)
         numbers = range(merged * number, merged * (number + 1))
@@ -162,12 +165,13 @@ def fit_layers(own: DenseBlock, frames: Tensor, teacher: TeacherBlock, known: Te
         weighed = drawn * teacher.needed(numbers[-1], made)
         kept = best_columns(weighed, weighed, layer.masking.local.out_channels)
         taught.local, taught.gate = taught.local[:, :, kept], taught.gate[:, :, kept]
-        firsts = [teacher.block.layers[each].norm1 for each in numbers]
+        firsts = [layers[each].norm1 for each in numbers]
         weights = torch.stack([norm.weight[known] for norm in firsts]).mean(0)
         biases = torch.stack([norm.bias[known] for norm in firsts]).mean(0)
         fit_layer(layer, frames, taught, torch.stack([weights, biases]))
         masks = EVERYWHERE.expand(frames.shape[:2])
-        frames = torch.cat([layer(piece, masks[: len(piece)]) for piece in frames.split(PIECE)])
+        pieces = torch.split(frames, PIECE)
+        frames = torch.cat([layer(piece, masks[: len(piece)]) for piece in pieces])
         known = torch.cat([known, begin + kept])
     norm = teacher.block.norm
     set_norm(own.norm, flat(frames), norm.weight[known], norm.bias[known])
@@ -219,7 +223,8 @@ def _weights_behind(teacher: CampplusEncoder, number: int, count: int) -> Tensor
         columns = teacher.linear.weight.square().sum(0)
         return (columns[:count] + columns[count:]).sqrt() * teacher.norm.weight.abs()
     total = torch.zeros(count)
-    for layer in teacher.blocks[number + 1].layers:
+    following = cast(DenseBlock, teacher.blocks[number + 1])
+    for layer in cast("Iterable[DenseLayer]", following.layers):
         columns = layer.bottleneck.matrix()[:, :count].square().sum(0)
         total += columns * layer.norm1.weight[:count].square()
     return total.sqrt()

@@ -7,6 +7,9 @@ first convolution.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from banks import centered
 from least_squares import best_columns, ridge
@@ -34,13 +37,16 @@ def fit_front(student: SmallCampplusEncoder, teacher: CampplusEncoder, banks: Te
     features = centered(banks)
     own, source = student.front, teacher.front
     taught = _relu(source.norm1, source.conv1(features[..., None]))
-    first, stages = source.blocks[0], list(source.blocks)
+    stages = list(cast("Iterable[ResidualBlock]", source.blocks))
+    first = stages[0]
+    assert first.shortcut is not None
     kept = _choose(taught, [first.conv1, first.shortcut], own.conv1.out_channels)
     own.conv1.weight.copy_(source.conv1.weight[kept])
     for name in ("weight", "bias", "running_mean", "running_var"):
         getattr(own.norm1, name).copy_(getattr(source.norm1, name)[kept])
     frames = _relu(own.norm1, own.conv1(features[..., None]))
-    for number, (block, stage) in enumerate(zip(own.blocks, stages, strict=True)):
+    blocks = cast("Iterable[ResidualBlock]", own.blocks)
+    for number, (block, stage) in enumerate(zip(blocks, stages, strict=True)):
         if stage.shortcut is not None:  # the next block adds to the same channels
             behind = [stages[number + 1].conv1]
             behind.append(stages[number + 2].conv1 if number + 2 < len(stages) else source.conv2)
@@ -113,15 +119,18 @@ def _rows(conv: FrameConv2d, frames: Tensor, target: Tensor) -> tuple[Tensor, Te
         rows, targets = frames[:, ::frame_stride, ::mel_stride].flatten(0, 2), target.flatten(0, 2)
         drawn = torch.randperm(len(rows))[:ROWS]
         return rows[drawn], targets[drawn]
-    rows, targets = [], []
-    for inputs, wanted in zip(frames.split(PIECE), target.split(PIECE), strict=True):
+    assert isinstance(conv.padding, tuple)
+    all_rows: list[Tensor] = []
+    all_targets: list[Tensor] = []
+    pieces = zip(torch.split(frames, PIECE), torch.split(target, PIECE), strict=True)
+    for inputs, wanted in pieces:
         patches = functional.unfold(
             inputs.permute(0, 3, 2, 1), conv.kernel_size, padding=conv.padding, stride=conv.stride
         ).transpose(1, 2)  # mel by mel, each with all frames
         drawn = torch.randperm(patches.shape[1])[: ROWS // len(frames) + 1]
-        rows.append(patches[:, drawn].flatten(0, 1))
-        targets.append(wanted.transpose(1, 2).flatten(1, 2)[:, drawn].flatten(0, 1))
-    return torch.cat(rows), torch.cat(targets)
+        all_rows.append(patches[:, drawn].flatten(0, 1))
+        all_targets.append(wanted.transpose(1, 2).flatten(1, 2)[:, drawn].flatten(0, 1))
+    return torch.cat(all_rows), torch.cat(all_targets)
 
 
 def _fit_delay(

@@ -95,7 +95,7 @@ def main() -> None:
         features = conditions.apply(batch.banks) if step % 2 else centered(batch.banks)
         loss = front_error(front_output(network, features), batch.values["first"], variance)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * fraction))
         optimizer.step(RATE * falling * min(1.0, (step + 1) / WARM_STEPS))
         mean += max(0.03, 1 / (step + 1)) * (float(loss.detach()) - mean)

@@ -34,7 +34,7 @@ def pooled(network: SmallCampplusEncoder, banks: Tensor) -> Tensor:
     """What the last product takes (N, 2 C), of log filter banks (N, F, M)."""
     taken: list[Tensor] = []
     hook = network.linear.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
-    for piece in banks.split(PIECE):
+    for piece in torch.split(banks, PIECE):
         lengths = torch.full((len(piece),), piece.shape[1])
         network.embed_features(centered(piece.float()), lengths)
     hook.remove()

@@ -2,7 +2,7 @@
 
     python recipes/distillation/cut_down/held.py CORPORA STORE SHARDS
 
-Unchanged crops of 3.6 s of those whom recipes/distillation/prepare.py kept from STORE for a
+Unchanged crops of 3.6 s of those whom recipes/distillation/prepare_store.py kept from STORE for a
 calibration (STORE.calibration-speakers.txt): up to six of each, shards SHARDS/held-CORPUS.pt with
 `speakers`, their numbers.
 """
@@ -34,7 +34,7 @@ def crops_of(waves: list[np.ndarray], fbank: KaldiFbank) -> list[torch.Tensor]:
     crops = []
     for wave in waves:
         banks = banks_of(fbank, wave)
-        crops += [crop for crop in banks.split(FRAMES) if len(crop) == FRAMES]
+        crops += [crop for crop in torch.split(banks, FRAMES) if len(crop) == FRAMES]
     return crops[:CROPS]
 
 

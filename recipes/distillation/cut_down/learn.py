@@ -75,7 +75,7 @@ class Student:
 
     @torch.no_grad()
     def _front_of(self, path: Path) -> Tensor:
-        pieces = read_shard(path)["banks"].split(PIECE)
+        pieces = torch.split(read_shard(path)["banks"], PIECE)
         return torch.cat(
             [front_output(self.network, centered(piece.float())).half() for piece in pieces]
         )
@@ -111,7 +111,7 @@ def watch(network: SmallCampplusEncoder, held: dict[str, Shard]) -> str:
     """Of crops of speakers who are not trained on: mean cosine to the teacher's, and EER."""
     words = []
     for name, shard in held.items():
-        pieces = centered(shard["banks"].float()).split(64)
+        pieces = torch.split(centered(shard["banks"].float()), 64)
         vectors = functional.normalize(
             torch.cat(
                 [
@@ -177,7 +177,7 @@ class Run:
         cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), batch.values["vectors"])
         frames, pooled = self.student.block_losses(outputs, batch.values)
         self.optimizer.zero_grad()
-        (cosine + FRAMES * frames + POOLED * pooled).backward()
+        torch.autograd.backward(cosine + FRAMES * frames + POOLED * pooled)
         self.optimizer.step(rate)
         self.step += 1
         kept = min(AVERAGED, 1 - 1 / (1 + self.step / 10))

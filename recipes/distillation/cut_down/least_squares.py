@@ -22,7 +22,7 @@ def ridge(
     mean_in, mean_out = (values.double().mean(0) * float(bias) for values in (inputs, targets))
     square = torch.zeros(inputs.shape[1], inputs.shape[1], dtype=torch.float64)
     cross = torch.zeros(inputs.shape[1], targets.shape[1], dtype=torch.float64)
-    for x, y in zip(inputs.split(ROWS), targets.split(ROWS), strict=True):
+    for x, y in zip(torch.split(inputs, ROWS), torch.split(targets, ROWS), strict=True):
         x = x.float() - mean_in.float()
         y = y.float() - mean_out.float()
         square += x.t() @ x

@@ -4,15 +4,15 @@
 #
 #   recipes/distillation/cut_down/run.sh CORPORA VOICES WORK
 #
-# CORPORA and VOICES are those of recipes/distillation/prepare.py. WORK/student.encoder becomes the
-# encoder.
+# CORPORA and VOICES are those of recipes/distillation/prepare_store.py. WORK/student.encoder becomes
+# the encoder.
 set -e
 corpora=$(realpath "$1") voices=$(realpath "$2") work=$3
 here=$(dirname "$0")
 
 timbral download campplus-zh-en
 [ -f "$work/store/utterances.parquet" ] ||
-    python "$here/../prepare.py" "$corpora" "$voices" "$work/store"
+    python "$here/../prepare_store.py" "$corpora" "$voices" "$work/store"
 python "$here/voices.py" "$corpora" "$work/store" "$work/shards"
 python "$here/voices.py" "$corpora" "$work/store" "$work/unseen" --first 1000 --crops 10000
 for shards in shards unseen; do

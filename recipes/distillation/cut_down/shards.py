@@ -44,7 +44,7 @@ def batches(folder: Path, size: int, seed: int) -> Iterator[Batch]:
         for index in torch.randperm(len(paths), generator=generator).tolist():
             pairs = len(read_shard(paths[index])["vectors"]) // 2
             drawn = torch.randperm(pairs, generator=generator)
-            pool.append((paths[index], list(drawn.split(size // 2))))
+            pool.append((paths[index], list(torch.split(drawn, size // 2))))
         while pool:
             pick = int(torch.randint(len(pool), (1,), generator=generator))
             path, parts = pool[pick]

@@ -2,12 +2,12 @@
 
     python recipes/distillation/cut_down/voices.py CORPORA STORE SHARDS [--crops N] [--first N]
 
-STORE is the prepared data of recipes/distillation/prepare.py. SHARDS becomes a folder of files of
-128 crops each, all of one length. The teacher labels anything, so a crop need not come from a voice
-that exists: the banks are stretched along time and along frequency, the spectrum's envelope (the
-vocal tract) separately from its fine structure (the pitch), and some crops contain two speakers.
-Crops come in pairs of one changed voice. In every fourth shard they are in noise, rooms and
-telephone calls before the teacher takes them.
+STORE is the prepared data of recipes/distillation/prepare_store.py. SHARDS becomes a folder of
+files of 128 crops each, all of one length. The teacher labels anything, so a crop need not come from
+a voice that exists: the banks are stretched along time and along frequency, the spectrum's envelope
+(the vocal tract) separately from its fine structure (the pitch), and some crops contain two
+speakers. Crops come in pairs of one changed voice. In every fourth shard they are in noise, rooms
+and telephone calls before the teacher takes them.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def teach(teacher: CampplusEncoder, banks: Tensor) -> Taught:
 def labeled(teacher: CampplusEncoder, crops: list[Tensor]) -> dict[str, Tensor]:
     """A shard of crops (F, M): their banks in float16, and what the teacher computes for them."""
     banks = torch.stack(crops)
-    parts = [teach(teacher, piece) for piece in banks.split(TEACHER_BATCH)]
+    parts = [teach(teacher, piece) for piece in torch.split(banks, TEACHER_BATCH)]
     shard = {
         "banks": banks.half(),
         "first": torch.cat([piece.first for piece in parts]).half(),

@@ -36,6 +36,7 @@ EPSILON = 1e-10
 def _rows(module: nn.Module, inputs: Tensor) -> Tensor:
     """What a product takes, one row for each of its outputs."""
     if isinstance(module, FrameConv2d):
+        assert isinstance(module.padding, tuple)
         frequency_first = inputs.permute(0, 3, 2, 1)  # (B, C, M, F)
         patches = functional.unfold(
             frequency_first, module.kernel_size, padding=module.padding, stride=module.stride
@@ -45,7 +46,8 @@ def _rows(module: nn.Module, inputs: Tensor) -> Tensor:
         padding = int(module.padding[0])
         taps = module.taps(functional.pad(inputs, (0, 0, padding, padding)))
         count = module.in_channels  # weights are (C', C, taps)
-        return taps.flatten(0, -2).unflatten(1, (-1, count)).transpose(1, 2).flatten(1)
+        rows = taps.flatten(0, -2)
+        return rows.reshape(len(rows), -1, count).transpose(1, 2).flatten(1)
     return inputs.flatten(0, -2)
 
 

@@ -1,6 +1,6 @@
 """The store that `timbral-small` is distilled on.
 
-    python recipes/distillation/prepare.py CORPORA VOICES OUTPUT
+    python recipes/distillation/prepare_store.py CORPORA VOICES OUTPUT
 
 CORPORA holds speechocean762-train, librispeech-251 and wake-words-unlabeled, VOICES the 54
 synthetic voices that come with timbral. OUTPUT becomes a store without the speakers that encoders
@@ -79,11 +79,11 @@ def main() -> None:
     options = parser.parse_args()
     corpora, voices = options.corpora.resolve(), options.voices.resolve()
     rows, kept = training_rows(corpora, voices)
-    rows = check_unique(rows, corpora)
+    manifest = check_unique(rows, corpora)
     listed = options.output.with_name(f"{options.output.name}.calibration-speakers.txt")
     listed.parent.mkdir(parents=True, exist_ok=True)
     listed.write_text("".join(f"{name}\n" for name in kept), "utf-8")
-    summary = prepare(rows, options.output, Preprocessing(), workers=os.cpu_count() or 1)
+    summary = prepare(manifest, options.output, Preprocessing(), workers=os.cpu_count() or 1)
     print(
         f"{summary.num_utterances:,} utterances of {summary.num_speakers:,} speakers, "
         f"{summary.hours:.2f} h"
