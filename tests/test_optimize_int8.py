@@ -331,7 +331,17 @@ def test_networks_that_train_are_refused() -> None:
 
 
 @needs_bytes
-def test_verb(ask: Ask) -> None:
+def test_the_command_says_what_it_waits_for(ask: Ask) -> None:
     first, second = RECORDINGS[0], RECORDINGS[1]
-    answer = ask("verify", "campplus-int8", first, second, "--precision", "int8", "--json")
-    assert answer.code == 0, answer.err
+    words = ("verify", "campplus-int8", first, second, "--precision", "int8", "--json")
+    answer = ask(*words)
+    assert answer.code == 0
+    assert answer.err == "preparing these weights for int8, once; this takes seconds …\n"
+    again = ask(*words)
+    assert (again.out, again.err) == (answer.out, "")
+
+
+@needs_bytes
+def test_in_python_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    in_8_bits(trained("campplus"))
+    assert capsys.readouterr() == ("", "")

@@ -17,6 +17,7 @@ from tyro.conf import Positional, arg
 
 from timbral.cli.early_checks import check_folders
 from timbral.cli.encoder_downloads import download_missing, refuse_unreachable
+from timbral.cli.log_lines import log_shown
 from timbral.cli.quick_loading import without_collection
 from timbral.cli.wording import count
 
@@ -215,13 +216,14 @@ def _load_embedder(encoder: str, running: RunningOptions, torch_threads: int | N
     computing = torch_threads or torch.get_num_threads()
     torch.set_num_threads(1)  # more threads would spend longer waiting than working
     try:
-        embedder = api.load_encoder(
-            encoder,
-            device=running.device,
-            precision=running.precision,
-            compile=running.compile,
-            weights_dir=running.weights_dir,
-        )
+        with log_shown("timbral.int8"):
+            embedder = api.load_encoder(
+                encoder,
+                device=running.device,
+                precision=running.precision,
+                compile=running.compile,
+                weights_dir=running.weights_dir,
+            )
     finally:
         torch.set_num_threads(computing)
     if running.precision == "bf16" and emulates_bf16(torch.device(embedder.device.type)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
@@ -30,6 +31,8 @@ MOST_FILES = 8
 """that are kept, the newest: 6 MB each"""
 Made = TypeVar("Made")
 
+log = logging.getLogger("timbral.int8")
+
 
 class ByteNumbers:
     """Dataclasses of numbers, one after another: made once for weights, a version and a torch."""
@@ -38,6 +41,8 @@ class ByteNumbers:
         self._encoder = encoder
         self._identity = _identity(encoder)
         self._stored = _read(self._identity)
+        if self._stored is None:
+            log.info("preparing these weights for int8, once; this takes seconds …")
         self._made: dict[str, Tensor] = {}
         self._count = 0
 
