@@ -263,7 +263,7 @@ def mistakes(
         "one of a pair": (
             ["gallery", "migrate", "g.db", "--bridge", tmp], "--bridge: takes 2 values, got 1"
         ),
-        "no verb": ([], "usage: timbral VERB"),
+        "no verb": ([], "usage: timbral COMMAND"),
     }  # fmt: skip
 
 
@@ -341,6 +341,15 @@ def test_known_names_are_those_of_the_published_weights() -> None:
             "verify a",
             "verify compares two recordings, got 1 recording; as in `timbral verify a.wav",
         ),
+        ("gallery", "an action is missing, one of list, show, remove, merge, rename, export, "),
+        ("enroll", "GALLERY is missing (a file, or postgresql://USER@HOST/DATABASE); usage: "),
+        ("evaluate me/encoder", "TRIALS is missing (lines `label path path` with label 1 for the"),
+        ("identify a.wav g.db", "GALLERY comes before the recordings, but 'a.wav' is a recording"),
+        ("enroll g.db", "no NAME after GALLERY 'g.db'; enroll takes GALLERY NAME RECORDING …, in"),
+        ("enroll g.db anna", "no RECORDING after NAME 'anna'; enroll takes GALLERY NAME RECORD"),
+        ("enroll anna a.wav", "NAME is 'a.wav', a file; enroll takes GALLERY NAME RECORDING …"),
+        ("enroll a.wav g.db b", "GALLERY is 'a.wav', a recording; enroll takes GALLERY NAME REC"),
+        ("enroll folder anna a.wav", "GALLERY is 'folder', a folder; enroll takes GALLERY NAME "),
         ("gallery g.db", "timbral gallery needs an action first, got 'g.db'; allowed: check, "),
         ("gallery lisst g.db", "timbral gallery needs an action first, got 'lisst'; did you mean"),
         (
@@ -364,7 +373,12 @@ def test_known_names_are_those_of_the_published_weights() -> None:
         ),
     ],
 )
-def test_wrong_words_are_one_line_too(ask: Ask, command: str, message: str) -> None:
+def test_wrong_words_are_one_line_too(
+    ask: Ask, command: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.wav").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
     answer = ask(*command.split())
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith(f"error: {message}")

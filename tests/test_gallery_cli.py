@@ -142,6 +142,7 @@ def test_where_everybody_is_refused_there_is_no_gallery(ask: Ask, tmp_path: Path
     assert answer.code == 1
     assert answer.err.count("refused: ") == 8
     assert "4 refused" in answer.out
+    assert answer.err.endswith("--force enrolls refused voices without the checks\n")
     assert not list(tmp_path.glob("g.db*"))
     assert ask("enroll", path, "--embeddings", folder, "--force").code == 0
     assert len(Gallery(path)) == 4
@@ -211,3 +212,26 @@ def test_a_refused_first_enrollment_leaves_no_gallery(
     assert "1 recording added" in answer.out
     assert "same recording" in answer.err
     assert len(Gallery(path)) == 1
+
+
+def test_advice_after_a_refusal_is_what_helps(
+    ask: Ask, tmp_path: Path, run: Path, voices: Path
+) -> None:
+    one, other = sorted(next(voices.iterdir()).iterdir())[:2]
+    (broken := tmp_path / "broken.wav").write_bytes(b"no sound")
+    short = f"{other}#t=0,0.8"
+
+    def advice(*words: object) -> str:
+        answer = ask("enroll", tmp_path / "gallery.db", "anna", *words, "--encoder", run)
+        assert answer.code == 1
+        start, _, end = answer.err.splitlines()[-1].partition("nothing was enrolled")
+        assert start == "anna: "
+        return end
+
+    unchecked = "without the checks"
+    assert advice(short) == f"; --force enrolls it {unchecked}"
+    assert advice(one, one) == f"; --partial enrolls the other; --force enrolls both {unchecked}"
+    assert advice(one, one, one, broken).endswith(f"--force enrolls the 3 usable ones {unchecked}")
+    assert advice(short, broken) == f"; --force enrolls the usable one {unchecked}"
+    assert advice(broken) == advice(broken, "--force") == advice(broken, "--partial") == ""
+    assert advice(short, "--partial") == f"; --force enrolls it {unchecked}"

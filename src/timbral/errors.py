@@ -127,11 +127,21 @@ class ConfigError(TimbralError):
 
 
 class EnrollmentError(TimbralError):
-    """Recordings are refused as those of a voice; nothing of them was enrolled."""
+    """Recordings are refused as those of a voice; nothing of them was enrolled.
 
-    def __init__(self, voice: str, refusals: Sequence[Refusal]) -> None:
-        super().__init__(voice, tuple(refusals))
+    Attributes:
+        voice: its name
+        refusals: what was refused, and why
+        num_partial: recordings that `partial` would enroll
+        num_force: recordings that `force` would enroll: those that gave a vector
+    """
+
+    def __init__(
+        self, voice: str, refusals: Sequence[Refusal], num_partial: int = 0, num_force: int = 0
+    ) -> None:
+        super().__init__(voice, tuple(refusals), num_partial, num_force)
         self.voice, self.refusals = voice, tuple(refusals)
+        self.num_partial, self.num_force = num_partial, num_force
 
     @property
     def reasons(self) -> str:
@@ -139,7 +149,8 @@ class EnrollmentError(TimbralError):
         return "; ".join(f"{each.recording}: {each.reason}" for each in self.refusals)
 
     def __str__(self) -> str:
-        return f"{self.voice}: nothing was enrolled. {self.reasons}. `force` enrolls anyway"
+        advice = ". `force` enrolls anyway" if self.num_force else ""
+        return f"{self.voice}: nothing was enrolled. {self.reasons}{advice}"
 
 
 class MergeError(EnrollmentError):

@@ -24,6 +24,7 @@ __all__ = [
     "check_has_encoder",
     "encoder_of",
     "evidence_for",
+    "other_than_gallery",
 ]
 
 WORDS_SHOWN = 5
@@ -61,6 +62,16 @@ def check_has_encoder(gallery: str, words: Sequence[str]) -> None:
         f"as in `timbral {shlex.join(shown)}{more} --encoder {DEFAULT_ENCODER}`, which ships with "
         "timbral (others: `timbral models`)"
     )
+
+
+def other_than_gallery(word: str) -> str:
+    """What a word at the place of the gallery is instead; empty if it may be a gallery."""
+    from timbral.data.listed_recordings import is_recording
+    from timbral.gallery.opening_gallery import is_server
+
+    if is_recording(word):
+        return "a recording"
+    return "a folder" if not is_server(word) and Path(word).is_dir() else ""
 
 
 def encoder_of(gallery: Gallery) -> str:

@@ -19,14 +19,14 @@ def _stages() -> str:
 
 
 HELP = f"""\
-usage: timbral VERB ...
+usage: timbral COMMAND …
 
 Train, evaluate and run speaker encoders: a recording in, one vector out.
 
 {_stages()}
 
 Options
-  {"-h, --help":{_WIDTH}}  Show this text; `timbral VERB --help` for the options of a verb
+  {"-h, --help":{_WIDTH}}  Show this text; `timbral COMMAND --help` for the options
   {"-V, --version":{_WIDTH}}  Show the version
 
 Exit codes: 0 done, 1 some recordings unusable, 2 a mistake, 130/143 interrupted

@@ -79,7 +79,7 @@ def _run(words: Sequence[str]) -> int:
 
     verb, *rest = translate(words)
     if verb not in VERBS:
-        raise ConfigError(f"unknown verb {verb!r}{did_you_mean(verb, VERBS)}")
+        raise ConfigError(f"unknown command {verb!r}{did_you_mean(verb, VERBS)}")
     return parse(verb, rest)
 
 

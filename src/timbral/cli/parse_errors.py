@@ -6,7 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_type_hints
 
 from timbral.cli.missing_encoder import missing_encoder_hint
 from timbral.cli.wording import flags_of
@@ -39,6 +39,7 @@ def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> I
                 _unknown(event.unrecognized_tokens, flags, event.prog)
                 or _missing_encoder(run, event.prog, words, event.missing_arguments)
                 or _missing(event.missing_arguments)
+                + _usage(run, event.prog, event.missing_arguments)
             )
         elif isinstance(event, events.UnrecognizedArgs):
             message = (
@@ -117,8 +118,28 @@ def _missing(contexts: Sequence[Any]) -> str:
     for argument in (context.arg for context in contexts):
         text = argument.field.helptext
         text = text() if callable(text) else text
-        words.append(f"{_name(argument)} is missing" + (f" ({text})" if text else ""))
+        name = _name(argument)
+        if name.startswith("{"):
+            words.append(f"an action is missing, one of {name.strip('{}').replace(',', ', ')}")
+        else:
+            words.append(f"{name} is missing" + (f" ({text})" if text else ""))
     return "; ".join(words)
+
+
+def _usage(run: Callable[..., int], verb: str, contexts: Sequence[Any]) -> str:
+    """The order of a verb's words, if one of several is missing; else ""."""
+    if not any(context.arg.is_positional() for context in contexts):
+        return ""
+    from tyro.conf import Positional
+
+    hints = get_type_hints(run, include_extras=True)
+    names = []
+    for name, parameter in inspect.signature(run).parameters.items():
+        metadata = getattr(hints[name], "__metadata__", ())
+        if parameter.kind is not parameter.KEYWORD_ONLY and Positional in metadata:
+            shown = [each.metavar for each in metadata if getattr(each, "metavar", None)]
+            names.append(shown[0] if shown else name.upper())
+    return f"; usage: {verb} {' '.join(names)}" if len(names) > 1 else ""
 
 
 def _name(argument: Any) -> str:

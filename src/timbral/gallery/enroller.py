@@ -69,7 +69,7 @@ class Enroller:
             if not is_refused:
                 self._store.add(target, accepted, consent, enroll_again="" if enrolled else None)
         if is_refused:  # after the transaction, so that the noted refusals are kept
-            raise EnrollmentError(target, refusals)
+            raise EnrollmentError(target, refusals, len(accepted), len(given))
         before = enrolled.recordings if enrolled else ()
         return Enrollment.of(target, not before, accepted, refusals, [*before, *accepted])
 

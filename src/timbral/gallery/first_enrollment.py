@@ -120,4 +120,4 @@ def _refuse_first(
     found = {} if force or not measured else Guard(evidence).refusals(Candidates(name, measured))
     refusals = (*unusable, *dict.fromkeys(found.values()))
     if len(found) == len(measured) or (refusals and not (partial or force)):
-        raise EnrollmentError(name, refusals)
+        raise EnrollmentError(name, refusals, len(measured) - len(found), len(measured))

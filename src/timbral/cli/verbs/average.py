@@ -16,7 +16,7 @@ __all__ = ["run"]
 def run(
     encoders: Annotated[
         Positional[tuple[str, ...]],
-        option("ENCODER ...", "run folders, checkpoints or names, all of one architecture"),
+        option("ENCODER …", "run folders, checkpoints or names, all of one architecture"),
     ],
     *,
     output: Annotated[Path, option("FOLDER", "the checkpoint; use it as ENCODER")],

@@ -34,7 +34,7 @@ __all__ = ["run"]
 def run(
     recordings: Annotated[
         Positional[tuple[str, ...]],
-        option("RECORDING", "recordings, and corpora: folders or tables (path, speaker)"),
+        option("RECORDING …", "recordings, and corpora: folders or tables (path, speaker)"),
     ],
     *,
     encoder: Annotated[

@@ -16,7 +16,7 @@ __all__ = ["run"]
 def run(
     names: Annotated[
         Positional[tuple[str, ...]],
-        option("NAME ...", "names from `timbral models`, or USER/REPO[@REVISION] on the Hub"),
+        option("NAME …", "names from `timbral models`, or USER/REPO[@REVISION] on the Hub"),
     ],
     *,
     weights_dir: Annotated[

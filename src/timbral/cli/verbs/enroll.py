@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +34,7 @@ from timbral.cli.gallery_options import (
     check_has_encoder,
     encoder_of,
     evidence_for,
+    other_than_gallery,
 )
 from timbral.cli.wording import count, name_flags
 from timbral.errors import ConfigError, EnrollmentError
@@ -61,7 +62,7 @@ def run(
     gallery: GalleryLocation,
     name: Annotated[Positional[str], option("NAME", "name of the speaker")] = "",
     recordings: Annotated[
-        Positional[tuple[Path, ...]], option("RECORDING", "recordings of this speaker only")
+        Positional[tuple[Path, ...]], option("RECORDING …", "recordings of this speaker only")
     ] = (),
     *,
     encoder: EncoderOption = None,
@@ -91,10 +92,8 @@ def run(
     if embeddings is not None:
         _check_alone(name, partial or channel != "mix")
         speakers = _enroll_speakers(gallery, embeddings, encoder, calibration, consent, force)
-        return _report_speakers(speakers, gallery, json)
-    if not recordings:
-        raise ConfigError("give a voice's name and recordings of it, or `embeddings`")
-    _check_voice(name, recordings)
+        return _report_speakers(speakers, gallery, json, force)
+    _check_words(gallery, name, recordings)
     seconds = announce_length(*recordings)
     embedder = _open_encoder(gallery, name, recordings, encoder, running)
     from timbral.gallery.first_enrollment import enroll_at
@@ -125,11 +124,28 @@ def _check_alone(name: object, others: bool) -> None:
         )
 
 
-def _check_voice(name: str, recordings: Sequence[Path]) -> None:
-    """ConfigError where the name was forgotten, AudioError for a recording that is not there."""
-    if Path(name).is_file():
-        raise ConfigError(f"NAME comes before the recordings, but {name!r} is a recording")
+def _check_words(gallery: str, name: str, recordings: Sequence[Path]) -> None:
+    """ConfigError for a word that is missing or at another's place, AudioError for a recording that
+    is not there.
+    """
+    found = _misplaced(gallery, name, recordings)
+    if found:
+        raise ConfigError(
+            f"{found}; enroll takes GALLERY NAME RECORDING …, in this order, or GALLERY and "
+            "`embeddings`"
+        )
     check_recordings(*recordings)
+
+
+def _misplaced(gallery: str, name: str, recordings: Sequence[Path]) -> str:
+    """Which word is missing or at another's place; empty if none is."""
+    if what := other_than_gallery(gallery):
+        return f"GALLERY is {gallery!r}, {what}"
+    if Path(name).is_file():
+        return f"NAME is {name!r}, a file"
+    if recordings:
+        return ""
+    return f"no RECORDING after NAME {name!r}" if name else f"no NAME after GALLERY {gallery!r}"
 
 
 def _open_encoder(
@@ -213,14 +229,32 @@ def _report_error(error: EnrollmentError, json: bool) -> int:
         return SOME_FAILED
     for each in error.refusals:
         print(f"refused: {each.recording}: {each.reason}", file=sys.stderr)
-    print(
-        f"{error.voice}: nothing was enrolled; --partial enrolls the others, --force all of them",
-        file=sys.stderr,
-    )
+    advice = "".join(f"; {each}" for each in _advice(error))
+    print(f"{error.voice}: nothing was enrolled{advice}", file=sys.stderr)
     return SOME_FAILED
 
 
-def _report_speakers(speakers: EnrolledSpeakers, gallery: str, json: bool) -> int:
+def _advice(error: EnrollmentError) -> Iterator[str]:
+    """What enrolls the recordings nevertheless, where something does."""
+    if error.num_partial:
+        yield f"--partial enrolls {_the_others(error.num_partial)}"
+    if error.num_force:
+        unusable = any(each.kind == "unusable" for each in error.refusals)
+        yield f"--force enrolls {_all(error.num_force, unusable)} without the checks"
+
+
+def _the_others(number: int) -> str:
+    return "the other" if number == 1 else f"the other {number:,}"
+
+
+def _all(number: int, unusable: bool) -> str:
+    """The recordings that have vectors, where some may be `unusable`."""
+    if unusable:
+        return "the usable one" if number == 1 else f"the {number:,} usable ones"
+    return {1: "it", 2: "both"}.get(number, f"all {number:,}")
+
+
+def _report_speakers(speakers: EnrolledSpeakers, gallery: str, json: bool, force: bool) -> int:
     refused = {
         name: [each._asdict() for each in reasons] for name, reasons in speakers.refused.items()
     }
@@ -241,4 +275,6 @@ def _report_speakers(speakers: EnrolledSpeakers, gallery: str, json: bool) -> in
             f"{count(speakers.num_recordings, 'recording')} added to {gallery}, "
             f"{speakers.num_unchanged:,} were there, {len(refused):,} refused"
         )
+        if refused and not force:
+            print("--force enrolls refused voices without the checks", file=sys.stderr)
     return SOME_FAILED if refused else OK

@@ -83,7 +83,7 @@ def run(
         ),
     ],
     gallery: GalleryLocation,
-    names: Annotated[Positional[tuple[str, ...]], option("NAME", "names of voices")] = (),
+    names: Annotated[Positional[tuple[str, ...]], option("NAME …", "names of voices")] = (),
     *,
     recordings: Annotated[
         tuple[int, ...],

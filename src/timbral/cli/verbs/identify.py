@@ -22,7 +22,12 @@ from timbral.cli.common_options import (
     with_channel,
 )
 from timbral.cli.early_checks import announce_length, check_files, check_folders, clock_of
-from timbral.cli.gallery_options import GalleryCalibration, GalleryLocation, encoder_of
+from timbral.cli.gallery_options import (
+    GalleryCalibration,
+    GalleryLocation,
+    encoder_of,
+    other_than_gallery,
+)
 from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import AudioError, ConfigError
 
@@ -37,7 +42,7 @@ UNDECIDED = 4
 
 def run(
     gallery: GalleryLocation,
-    recordings: Annotated[Positional[tuple[Path, ...]], option("RECORDING", "to identify")],
+    recordings: Annotated[Positional[tuple[Path, ...]], option("RECORDING …", "to identify")],
     *,
     encoder: Annotated[
         str | None,
@@ -69,7 +74,7 @@ def run(
 
     example: timbral identify gallery.db unknown.wav --false-accept 0.05
     """
-    seconds = _check(recordings, calibration, strangers)
+    seconds = _check(gallery, recordings, calibration, strangers)
     from timbral.gallery.gallery import Gallery
 
     opened = Gallery(gallery)
@@ -91,11 +96,15 @@ def run(
     return max(_code(each, is_decided) for each in found) if exit_code else OK
 
 
-def _check(recordings: Sequence[Path], calibration: Path | None, strangers: Path | None) -> float:
-    """ConfigError for no recordings, DataError for files that are not there.
+def _check(
+    gallery: str, recordings: Sequence[Path], calibration: Path | None, strangers: Path | None
+) -> float:
+    """ConfigError for no gallery or no recordings, DataError for files that are not there.
 
     Announces long recordings, and returns the seconds of all of them.
     """
+    if what := other_than_gallery(gallery):
+        raise ConfigError(f"GALLERY comes before the recordings, but {gallery!r} is {what}")
     if not recordings:
         raise ConfigError("give one or more recordings after the gallery")
     check_files(calibration)

@@ -18,7 +18,7 @@ def run(
     sources: Annotated[
         Positional[tuple[Path, ...]],
         option(
-            "SOURCE ...",
+            "SOURCE …",
             "files (.ark, .scp, .npy, .npz, .safetensors, .pt, .pth, .pkl, .csv, .tsv, .jsonl, "
             ".parquet) or folders of Kaldi, WeSpeaker, SpeechBrain, CosyVoice, Coqui, trees of "
             ".npy or .pt",
