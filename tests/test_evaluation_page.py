@@ -23,6 +23,7 @@ def test_page(run: Path, voices: Path, tmp_path: Path) -> None:
     assert f"{100 * result.eer:.2f} %" in page
     assert result.eer_interval is not None
     assert f"{100 * result.eer_interval.low:.2f} to" in page
+    assert f"<title>{run} on {tmp_path.name}/t.txt</title>" in page
     assert page.count("<svg") == 3
     assert page.count('class="point"') == 1  # the EER, in a color of the light or dark page
     for name in ("det.png", "scores.png", "calibration.png"):

@@ -34,6 +34,7 @@ from timbral.scoring.nuisance import nuisance_directions
 from timbral.scoring.pairs import pair_cosines
 from timbral.scoring.ranked_trials import RankedTrials, order_of_scores
 from timbral.scoring.score_file import read_scores, write_scores
+from timbral.scoring.system_names import system_names
 from timbral.scoring.trial_list import UNKNOWN, TrialList, read_trial_list
 from timbral.scoring.trial_speakers import speakers_from_targets
 
@@ -505,19 +506,44 @@ def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rate = result.differences[0]
     assert rate.first < rate.second
     assert rate.is_clear
-    assert rate.verdict == "the first is better"
-    same = timbral.compare(files / "v", files / "v", draws=100).differences[0]
+    assert result.names == ("v", "w")
+    assert result.verdict(rate) == "v is better"
+    itself = timbral.compare(files / "v", files / "v", draws=100)
+    assert itself.names == ("first", "second")
+    same = itself.differences[0]
     assert (same.interval.low, same.interval.high, same.is_clear) == (0, 0, False)
     lines = (files / "w" / "scores.txt").read_text().splitlines(keepends=True)
     (files / "w" / "scores.txt").write_text("".join(lines[5:]))
     words = ["compare", str(files / "v"), str(files / "w"), "--draws", "100"]
     assert main(words) == 1, "as score ends when vectors are missing"
     shown = capsys.readouterr()
-    assert "the first is better" in shown.out
+    head, rates, *_ = shown.out.splitlines()
+    assert head.split()[:5] == ["v", "w", "w", "-", "v,"]
+    assert rates.endswith(": v is better")
     assert "5 trials left out that only one of them scored" in shown.err
     (files / "x.txt").write_text("0.5 1 a b\n0.1 0 a c\n")
     with pytest.raises(DataError, match="have no trial in common"):
         timbral.compare(files / "v", files / "x.txt")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names"),
+    [
+        ("runs/old/evaluation/list", "runs/new/evaluation/list", ("old", "new")),
+        ("evaluation/ge2e-lstm/list", "runs/new/evaluation/list", ("ge2e-lstm", "new")),
+        ("a/scores.txt", "b", ("a", "b")),
+        ("a.txt", "a.csv", ("a.txt", "a.csv")),
+        ("here/a", "there/a/scores.txt", ("here", "there")),
+        ("a", "./a", ("first", "second")),
+        ("report-a", "runs/new/evaluation/list", ("report-a", "new")),
+        ("runs/old/evaluation/list", "runs/new/evaluation/list-1a2b3c4d", ("old", "new")),
+        ("runs/old/evaluation/short", "runs/old/evaluation/long", ("short", "long")),
+    ],
+)
+def test_systems_are_named_after_what_differs(
+    first: str, second: str, names: tuple[str, str]
+) -> None:
+    assert system_names(first, second) == names
 
 
 def test_scores_of_other_tools_are_read_and_written(files: Path) -> None:

@@ -265,15 +265,22 @@ class ListEvaluation:
             "trial_list": str(self.trials),
         }
 
+    @property
+    def _title(self) -> str:
+        """What was evaluated on what, enough to tell runs and lists of one name apart."""
+        precision = self.embedder.precision
+        encoder = self.embedder.source or self.embedder.name
+        shown = encoder if precision == "fp32" else f"{encoder} in {precision}"
+        return f"{shown} on {'/'.join(self.trials.absolute().parts[-2:])}"
+
     def _write_page(
         self, folder: Path, evaluation: Evaluation, done: ListScores, recordings: NamedRecordings
     ) -> None:
-        title = f"{self.embedder.name} on {self.trials.name}"
         page = folder / EVALUATION_PAGE
         first = recordings.recordings.take(pa.array(recordings.starts[:-1])).to_pylist()
         locations = self._files.locations(first)
         note = " ".join(filter(None, (evaluation.seen_note, evaluation.note)))
-        write_evaluation_page(page, title, evaluation, done, locations, note)
+        write_evaluation_page(page, self._title, evaluation, done, locations, note)
 
 
 def _one_kind(done: ListScores, embedded: ListSummary) -> str:

@@ -49,11 +49,14 @@ def load_encoder(
     Warns if parts of the weights are random, such as the head of a WavLM without a speaker head.
     """
     if weights_dir is None and is_exported(Path(encoder)):
-        return load_exported(Path(encoder), device, precision, compile)
-    refuse_without_torch(str(encoder))
-    from timbral.inference.load_checkpoint import load_named
+        embedder = load_exported(Path(encoder), device, precision, compile)
+    else:
+        refuse_without_torch(str(encoder))
+        from timbral.inference.load_checkpoint import load_named
 
-    return load_named(encoder, device, precision, compile, weights_dir, download)
+        embedder = load_named(encoder, device, precision, compile, weights_dir, download)
+    embedder.source = str(encoder)
+    return embedder
 
 
 def embedder_of(encoder: Embedder | str | Path, *, device: str = "auto") -> Embedder:

@@ -28,6 +28,8 @@ class SharedEncoder:
     threshold: float | None
     uninitialized_prefixes: tuple[str, ...]
     calibration: Calibration | None
+    source: str = ""
+    """what `load_encoder` was given: a name or path; empty without it"""
     validation_eer: float | None = None
     """lowest EER on the held-out speakers of its run; None if unknown"""
     training_data: Mapping[str, Any] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist
+from textwrap import fill
 from typing import Any
 
 from timbral.errors import MissingExtraError
@@ -15,6 +16,8 @@ from timbral.plots.scatter import SOFTWARE
 __all__ = ["draw_calibration", "draw_det", "draw_scores"]
 
 TARGET, OTHER = "#1b7f5c", "#b4472e"
+TITLE_WIDTH = 60
+"""characters, so that a line fits above the plot"""
 
 
 def draw_det(
@@ -100,7 +103,7 @@ def _figure(title: str) -> tuple[Any, Any]:
     figure = Figure(figsize=(6, 6), dpi=150, layout=ConstrainedLayoutEngine())
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_title(title, fontsize=11, parse_math=False)
+    axes.set_title(fill(title, TITLE_WIDTH), fontsize=11, parse_math=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure, axes

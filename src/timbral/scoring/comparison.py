@@ -32,6 +32,7 @@ from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.score_file import ScoredList, read_scores, scores_file
 from timbral.scoring.speaker_means import SpeakerMeans
+from timbral.scoring.system_names import system_names
 from timbral.scoring.trial_list import UNKNOWN, TrialList
 from timbral.scoring.trial_speakers import GUESSED, speakers_of
 
@@ -53,12 +54,6 @@ class Difference:
         """Whether the interval leaves out 0."""
         return self.interval.low > 0 or self.interval.high < 0
 
-    @property
-    def verdict(self) -> str:
-        if not self.is_clear:
-            return "no clear difference on these speakers"
-        return f"the {'first' if self.interval.low > 0 else 'second'} is better"
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -73,6 +68,14 @@ class Comparison:
     """a warning about the intervals; else empty"""
     is_one_system: bool = False
     """both gave every trial the same score"""
+    names: tuple[str, str] = ("first", "second")
+    """of the systems, after what differs in the paths of their scores"""
+
+    def verdict(self, difference: Difference) -> str:
+        """Which system is better by one of the differences."""
+        if not difference.is_clear:
+            return "no clear difference on these speakers"
+        return f"{self.names[0 if difference.interval.low > 0 else 1]} is better"
 
 
 def compare(
@@ -139,6 +142,7 @@ def compare(
         left_out,
         GUESSED if speakers is None else "",
         np.array_equal(*scores),
+        system_names(first, second),
     )
 
 

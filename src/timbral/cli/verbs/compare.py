@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
@@ -17,6 +17,9 @@ from timbral.cli.common_options import (
     option,
 )
 from timbral.cli.wording import count, name_flags
+
+if TYPE_CHECKING:
+    from timbral.scoring.comparison import Comparison
 
 __all__ = ["run"]
 
@@ -54,17 +57,29 @@ def run(
         print(name_flags(result.note, ["compare"]), file=sys.stderr)
     if result.is_one_system:
         print("both give every trial the same score: the scores of one system", file=sys.stderr)
-    print(f"{'':14}{'first':>8}{'second':>9}   second - first, 95 % interval over speakers")
-    for line in result.differences:
-        scale, unit, digits = (100, " %", 2) if line.name == "EER" else (1, "", 3)
-        one, other, low, high = (
-            f"{scale * value:.{digits}f}"
-            for value in (line.first, line.second, line.interval.low, line.interval.high)
-        )
-        print(f"{line.name + unit:14}{one:>8}{other:>9}   {low} to {high}: {line.verdict}")
+    _print_table(result)
     print(f"{count(result.num_trials, 'trial')}, {count(result.num_speakers, 'speaker')}")
     if result.num_left_out:
         left_out = count(result.num_left_out, "trial")
         print(f"{left_out} left out that only one of them scored", file=sys.stderr)
         return SOME_FAILED
     return OK
+
+
+def _print_table(result: Comparison) -> None:
+    first, second = result.names
+    widths = [max(len(name), 8) for name in result.names]
+    print(
+        f"{'':14}{first:>{widths[0]}} {second:>{widths[1]}}   "
+        f"{second} - {first}, 95 % interval over speakers"
+    )
+    for line in result.differences:
+        scale, unit, digits = (100, " %", 2) if line.name == "EER" else (1, "", 3)
+        one, other, low, high = (
+            f"{scale * value:.{digits}f}"
+            for value in (line.first, line.second, line.interval.low, line.interval.high)
+        )
+        print(
+            f"{line.name + unit:14}{one:>{widths[0]}} {other:>{widths[1]}}   "
+            f"{low} to {high}: {result.verdict(line)}"
+        )
