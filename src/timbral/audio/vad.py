@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,9 @@ def webrtc_detector(sample_rate: int) -> Callable[[NDArray[np.float32]], Flags]:
         # The scale of PaddleSpeech; np.round on the product, clipped where it would wrap around
         scaled = frames * np.float32(32_767)
         np.clip(np.rint(scaled, out=scaled), -32_768, 32_767, out=scaled)
-        samples = memoryview(scaled.astype(np.int16).tobytes())  # whose slices are no copies
-        length = frames.shape[1]
-        parts = (samples[at : at + 2 * length] for at in range(0, len(samples), 2 * length))
-        return np.array([process(detector, sample_rate, x, length) for x in parts], dtype=bool)
+        samples, length = scaled.astype(np.int16), frames.shape[1]
+        found = map(process, repeat(detector), repeat(sample_rate), samples, repeat(length))
+        return np.fromiter(found, bool, len(samples))
 
     return flags
 
