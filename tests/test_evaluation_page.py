@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import timbral
-from timbral.plots.scatter import PLOT
+from timbral.plots.png_figure import PLOT
 from timbral.reports.error_curves import CalibrationCurve
 from timbral.scoring.balanced_trials import trials
 from timbral.scoring.score_file import read_scores

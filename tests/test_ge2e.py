@@ -103,5 +103,5 @@ def test_zero_and_equal_embeddings_are_finite() -> None:
 
 @pytest.mark.parametrize("speakers", [[0, 0, 1, 1, 1, 2], [0, 1, 2, 3, 4, 5]])
 def test_uneven_speakers_are_refused(speakers: list[int]) -> None:
-    with pytest.raises(TrainingError, match="equally many"):
+    with pytest.raises(TrainingError, match="same number of utterances"):
         GE2ELoss(GE2EConfig())(torch.randn(6, 4), torch.tensor(speakers))

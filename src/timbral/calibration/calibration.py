@@ -202,8 +202,8 @@ class Calibration:
                 "cannot be said whether length, channel and noise of these are like theirs"
             ]
         sides = (first, second)
-        said = []
-        for name, what, unit in (
+        texts = []
+        for name, measure, unit in (
             ("speech_seconds", "net speech", "s"),
             ("bandwidth_hz", "bandwidth", "Hz"),
             ("snr_db", "speech over noise", "dB"),
@@ -211,11 +211,11 @@ class Calibration:
             low, high = getattr(self.ranges, name)
             values = [float(getattr(side, name)[0]) for side in sides]
             if min(values) < low:
-                said.append(
-                    f"{what} of {_shown(min(values))} {unit} is below what the calibration was "
+                texts.append(
+                    f"{measure} of {_shown(min(values))} {unit} is below what the calibration was "
                     f"fitted on ({_shown(low)} to {_shown(high)} {unit})"
                 )
-        return said
+        return texts
 
     def points_of(self, first: Conditions, second: Conditions) -> tuple[OperatingPoint, ...]:
         """The points for a trial: `short_points` if one side has little speech."""
@@ -274,13 +274,13 @@ class Calibration:
     ) -> ConfigError:
         speakers = self.fitted_on.num_speakers
         needed = math.ceil(speakers * least / rate)
-        of = ""
+        which = ""
         if points is not self.points:
-            of = f" for recordings with less than {self.short_seconds:g} s of net speech"
+            which = f" for recordings with less than {self.short_seconds:g} s of net speech"
         return ConfigError(
-            f"`{argument}`: {rate:g} cannot be promised{of}. With its {speakers:,} speakers, the "
-            f"calibration can promise no rate below {least:.2g}; about {needed:,} speakers would "
-            "be needed"
+            f"`{argument}`: {rate:g} cannot be promised{which}. With its {speakers:,} speakers, "
+            f"the calibration can promise no rate below {least:.2g}; about {needed:,} speakers "
+            "would be needed"
         )
 
     def false_accept_bound(

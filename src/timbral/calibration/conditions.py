@@ -36,7 +36,7 @@ class Conditions:
 
     @classmethod
     def of(cls, measured: Sequence[Quality]) -> Self:
-        """The conditions from measures of recordings."""
+        """The conditions of measured recordings."""
         return cls.within_limits(
             [each.speech_seconds for each in measured],
             [each.bandwidth_hz for each in measured],
@@ -89,7 +89,7 @@ class Ranges:
 
     @classmethod
     def of(cls, conditions: Conditions) -> Ranges:
-        """The middle 98 % of the values, so that no single odd recording sets the limits."""
+        """The middle 98 % of the values, so that outliers do not set the limits."""
         low_high = {
             each.name: np.percentile(getattr(conditions, each.name), [1.0, 99.0])
             for each in fields(cls)

@@ -1,1 +1,1 @@
-"""The configuration of a training run."""
+"""The config of a training run."""

@@ -1,4 +1,4 @@
-"""Dataclasses of mappings, such as JSON objects: every key known, every value of its type."""
+"""Dataclasses from mappings such as JSON objects; unknown keys and wrong types are errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Special", "dataclass_of", "field_names"]
 
 T = TypeVar("T")
 Special: TypeAlias = Callable[[Any, str], Any]
-"""makes a field's value of what was given, and of where it was given"""
+"""converts a given value to a field's, with its place in the file for errors"""
 
 
 def dataclass_of(
@@ -24,9 +24,16 @@ def dataclass_of(
     where: str,
     special: Mapping[Any, Special] = types.MappingProxyType({}),
 ) -> T:
-    """Build a dataclass from a mapping; unknown keys and wrong types are ConfigErrors.
+    """Build a dataclass from a mapping, and the dataclasses within it.
 
-    `special` are the types of fields whose values are made another way.
+    Args:
+        cls: the dataclass
+        content: the mapping, from field names to values
+        where: its place, such as a path, with which error messages begin
+        special: the function that converts the values of fields of a type, by type
+
+    Raises ConfigError for unknown keys and wrong types; TypeError if a field without a default is
+    missing.
     """
     if not isinstance(content, Mapping):
         raise ConfigError(f"{where}: a mapping is needed, got {content!r}")
@@ -45,7 +52,7 @@ def _type_hints(cls: type) -> dict[str, Any]:
 
 
 def field_names(cls: type) -> list[str]:
-    """The fields of a dataclass."""
+    """The names of a dataclass's fields, in order."""
     return [item.name for item in dataclasses.fields(cls)]
 
 
@@ -58,7 +65,7 @@ def _value(hint: Any, value: Any, where: str, special: Mapping[Any, Special]) ->
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         item_type = typing.get_args(hint)[0]
         if item_type is float and all(type(item) is float for item in value):
-            return tuple(value)  # long vectors, quickly
+            return tuple(value)  # faster for long vectors
         return tuple(_value(item_type, item, where, special) for item in value)
     if typing.get_origin(hint) is dict and isinstance(value, Mapping):
         value_type = typing.get_args(hint)[1]
@@ -83,7 +90,7 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """The number that a value stands for: YAML reads 1e-4 and 1e3 as strings."""
+    """The number that a value stands for, if any: YAML reads 1e-4 and 1e3 as strings."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The training configs that ship with timbral, by name."""
+"""The training configs that come with timbral, by name."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def _names() -> list[str]:
 
 
 def find_config(config: str | Path) -> Path:
-    """The file of a config: a path as it is, or a name such as ``campplus-ge2e``.
+    """The path of a config's file, from a path or a name such as ``campplus-ge2e``.
 
-    ConfigError for a name that is neither a file nor a config of timbral.
+    Raises ConfigError for a name that is neither a file nor a config of timbral.
     """
     path = Path(config)
     if path.exists() or path.suffix or path.parent != Path():
@@ -35,7 +35,7 @@ def find_config(config: str | Path) -> Path:
 
 
 def describe_configs() -> dict[str, str]:
-    """Names of all configs with the first line of each, which says what it is for."""
+    """The names of all configs, and what each is for: the first line of its file."""
     texts = {name: (FOLDER / f"{name}.yaml").read_text("utf-8") for name in _names()}
     return {name: text.partition("\n")[0].strip("# .:") for name, text in texts.items()}
 
@@ -44,7 +44,7 @@ def load_config(config: str | Path, overrides: Mapping[str, object] | None = Non
     """Load a training config.
 
     Args:
-        config: the name of a config that ships with timbral, or the path of a YAML file
+        config: the name of a config that comes with timbral, or the path of a YAML file
         overrides: values that override the file's, by dotted key: ``{"schedule.steps": 1000}``
 
     Raises ConfigError for unknown keys, wrong types and values out of range.

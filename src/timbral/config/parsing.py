@@ -1,4 +1,4 @@
-"""YAML and JSON as values: what is well-formed by one of them, and says each thing once."""
+"""Read YAML and JSON; repeated keys are errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["parse_document", "read_document"]
 
 
 def read_document(path: Path) -> Any:
-    """The content of a file of YAML or JSON; None of an empty one.
+    """The content of a YAML or JSON file; None if it is empty.
 
-    JSON is read as JSON: YAML, of which it is said to be a part, refuses its tabs. Raises
-    ConfigError when the file cannot be read, is neither, or holds a key twice in one mapping.
+    JSON is parsed as JSON, because YAML does not allow its tabs. Raises ConfigError if the file
+    cannot be read, is neither YAML nor JSON, or contains a key twice in one mapping.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -27,9 +27,9 @@ def read_document(path: Path) -> Any:
 
 
 def parse_document(text: str, source: str) -> Any:
-    """Parse a text that came from `source`; ConfigError with its line if it is invalid."""
+    """Parse text that came from `source`; ConfigError, with the line, if it is invalid."""
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, object_pairs_hook=_without_repeats)
     except _RepeatedKeyError as error:
         raise ConfigError(f"{source}: {error}") from None
     except RecursionError:
@@ -44,7 +44,7 @@ class _RepeatedKeyError(ValueError):
         super().__init__(f"the key {key!r} is given twice in one section; keep one of them")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for key, value in pairs:
         if key in content:
@@ -56,13 +56,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _parse_yaml(text: str, source: str) -> Any:
     import yaml  # not needed for the JSON of a checkpoint
 
-    class OnceLoader(yaml.SafeLoader):
-        """Refuses a mapping with a key twice, of which PyYAML would take the last one alone."""
+    class UniqueKeyLoader(yaml.SafeLoader):
+        """Refuses a mapping with a repeated key, of which PyYAML would silently use the last."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             lines: dict[Any, int] = {}
             for key_node, _ in node.value:
-                if key_node.tag == "tag:yaml.org,2002:merge":  # what it brings may be overridden
+                if key_node.tag == "tag:yaml.org,2002:merge":  # merged keys may be overridden
                     continue
                 key = self.construct_object(key_node, deep=True)
                 line = key_node.start_mark.line + 1
@@ -76,6 +76,6 @@ def _parse_yaml(text: str, source: str) -> Any:
             return super().construct_mapping(node, deep)
 
     try:
-        return yaml.load(text, Loader=OnceLoader)
+        return yaml.load(text, Loader=UniqueKeyLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99
         raise ConfigError(f"{source}: is not YAML ({error})") from None

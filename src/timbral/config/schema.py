@@ -1,4 +1,4 @@
-"""TrainConfig: everything that a training run is made of, in sections."""
+"""TrainConfig: all settings of a training run, in sections."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PLATEAU_METRICS = ("loss", "batch_eer", "val_loss", "val_eer")
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """How Adam changes the parameters, and which of them."""
+    """How Adam updates the parameters, and which of them."""
 
     learning_rate: float = 1e-4
-    """the highest; `schedule` says how it rises and falls"""
+    """the highest; `schedule` sets how it rises and falls"""
     weight_decay: float = 0.0
     """Adam's L2 penalty: this times a weight is added to its gradient"""
     max_grad_norm: float = 3.0
@@ -38,13 +38,13 @@ class OptimizerConfig:
     head_lr_scale: float = 1.0
     """the learning rate of the encoder's layer group `head` is multiplied by this"""
     loss_lr_scale: float = 1.0
-    """the same for what the loss learns itself: w and b, class weights"""
+    """the same for the loss's own parameters: w and b, class weights"""
     layer_decay: float = 1.0
     """the learning rate of each layer before the head is that of the next one times this"""
     freeze: tuple[str, ...] = ()
-    """layer groups of the encoder that stay as they are, such as body or head"""
+    """layer groups of the encoder that are not trained, such as body or head"""
     frozen_batch_norm: bool = False
-    """batch norm uses, and keeps, the statistics that the encoder came with"""
+    """batch norm uses, and does not update, the encoder's running statistics"""
     ema: float = 0.0
     """decay of the moving average of the weights, such as 0.999, which is then validated and saved
     as the encoder; 0: no average"""
@@ -65,10 +65,10 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """How long a run lasts, and how the learning rate changes on the way."""
+    """How long a run takes, and how its learning rate changes."""
 
     steps: int = 100_000
-    """steps of the optimizer; the last one validates and saves"""
+    """optimizer steps; after the last one, the run validates and saves"""
     max_minutes: float | None = None
     """stop, with a checkpoint, after this much training; validation is not counted"""
     warmup_steps: int = 0
@@ -76,13 +76,14 @@ class ScheduleConfig:
     decay: str = "constant"
     """constant | cosine (to zero at the last step) | plateau"""
     plateau_metric: str = "val_eer"
-    """what has to fall: loss | batch_eer (of training batches) | val_loss | val_eer"""
+    """which value has to fall: loss | batch_eer (of training batches) | val_loss | val_eer"""
     plateau_every: int = 100
-    """steps over which loss and batch_eer are averaged; val_* count at each validation"""
+    """steps per round, over which loss and batch_eer are averaged; for val_*, a round is a
+    validation"""
     plateau_patience: int = 3
-    """rounds without a fall that are tolerated"""
+    """number of rounds in a row that may pass without a fall"""
     plateau_factor: float = 0.6
-    """the learning rate is multiplied by this after one round more"""
+    """after one more round without a fall, the learning rate is multiplied by this"""
 
     def __post_init__(self) -> None:
         check_choice("schedule.decay", self.decay, ("constant", "cosine", "plateau"))
@@ -104,20 +105,20 @@ class TrainerConfig:
     """How a step is computed, and when a run validates and saves."""
 
     seed: int = 0
-    """first weights, batches, augmentation and dropout follow from it"""
+    """determines the initial weights, batches, augmentation and dropout"""
     precision: str = "fp32"
-    """fp32 | tf32 (CUDA) | bf16 | auto (bf16 where the processor computes in it, else fp32)"""
+    """fp32 | tf32 (CUDA) | bf16 | auto (bf16 if the hardware computes in it, else fp32)"""
     compile: bool = False
     """torch.compile the encoder: faster steps after a slow first one; needs a C++ compiler"""
     micro_batch_size: int | None = None
-    """utterances that pass through the encoder at once; the gradient is that of the whole batch
-    anyway (GradCache)"""
+    """utterances that pass through the encoder at once; the gradient is still that of the whole
+    batch (GradCache)"""
     gradient_accumulation_steps: int = 1
     """batches whose gradients are averaged for one step; a loss compares within each of them"""
     log_every: int = 10
-    """steps between two lines of numbers"""
+    """steps between two lines of the log"""
     validate_every: int = 1000
-    """steps between two validations; the best checkpoint is that of the lowest EER"""
+    """steps between two validations; the best checkpoint is the one with the lowest EER"""
     save_every: int = 1000
     """steps between two checkpoints"""
     keep_last_n: int = 3
@@ -138,16 +139,18 @@ class TrainerConfig:
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """What trackers get besides numbers. It changes nothing of a run, so it may change."""
+    """What trackers get besides scalars. It does not affect the result, so it may change when a
+    run is resumed.
+    """
 
     plot_every: int | None = None
-    """steps between two plots of a training batch on a plane"""
+    """steps between two plots of a training batch"""
     validation_plot_every: int | None = None
-    """steps between two plots of the validation's utterances, each drawn at a validation"""
+    """steps between two plots of the validation utterances, drawn when the run validates"""
     audio_every: int | None = None
-    """steps between two batches whose audio is kept, to be listened to"""
+    """steps between two batches whose audio is sent, so that it can be listened to"""
     label_points: bool = False
-    """write the name of its recording beside each point"""
+    """write the recording's name next to each point"""
 
     def __post_init__(self) -> None:
         every = ("plot_every", "validation_plot_every", "audio_every")
@@ -161,7 +164,9 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. `encoder` and `loss` are configs of a class in ENCODERS and LOSSES."""
+    """All settings of a training run. `encoder` and `loss` are configs of classes in `ENCODERS`
+    and `LOSSES`.
+    """
 
     encoder: EncoderConfig = field(default_factory=LstmConfig)
     loss: LossConfig = field(default_factory=GE2EConfig)

@@ -1,4 +1,4 @@
-"""Configs as YAML and mappings: read, overridden, checked, written."""
+"""Read configs from YAML and mappings, override and check their values, and convert them back."""
 
 from __future__ import annotations
 
@@ -34,20 +34,24 @@ __all__ = [
 T = TypeVar("T")
 
 REGISTRIES: dict[Any, Mapping[str, Any]] = {EncoderConfig: ENCODERS, LossConfig: LOSSES}
-"""Types of values that name a class; the other keys of the value are that class's config."""
+"""types whose values name a class; the other keys of such a value are the class's config"""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``."""
+    """Read a YAML file; `overrides` are pairs KEY VALUE such as ``schedule.steps 100``.
+
+    Raises ConfigError for a file that cannot be read, unknown keys, wrong types and values out of
+    range.
+    """
     return with_overrides(read_mapping(path), overrides, str(path), "overrides")
 
 
 def with_overrides(
     content: Mapping[str, Any], words: Sequence[str], source: str, argument: str
 ) -> TrainConfig:
-    """The config of a file's content and pairs KEY VALUE that came in an argument.
+    """The config from a file's content, with the pairs KEY VALUE of an argument.
 
-    A ConfigError names the argument where the content of `source` alone is right.
+    The ConfigError for a wrong value names `source`, or `argument` if the content alone is right.
     """
     changed = copy.deepcopy(dict(content))
     _override_all(changed, words, f"`{argument}`")
@@ -61,7 +65,7 @@ def with_overrides(
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Read a file of YAML or JSON; ConfigError when it is none, or holds a section twice."""
+    """The sections in a YAML or JSON file; ConfigError if it has none, or one of them twice."""
     content = read_document(path)
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: should contain the sections {field_names(TrainConfig)}")
@@ -69,7 +73,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _override_all(content: dict[str, Any], words: Sequence[str], argument: str) -> None:
-    """Set the values of pairs KEY VALUE in a mapping that is read but not yet checked."""
+    """Set the values of pairs KEY VALUE in a mapping that has not been checked yet."""
     import yaml  # not needed to read a checkpoint
 
     if len(words) % 2:
@@ -94,12 +98,15 @@ def _override(content: dict[str, Any], key: str, value: Any, argument: str) -> N
 
 
 def from_mapping(cls: type[T], content: Any, where: str) -> T:
-    """Build a config dataclass from a mapping; unknown keys and wrong types are ConfigErrors."""
+    """Build a config dataclass from a mapping; `where` is the mapping's place, for errors.
+
+    Raises ConfigError for unknown keys, wrong types and values out of range.
+    """
     return dataclass_of(cls, content, where, SPECIAL)
 
 
 def to_mapping(config: TrainConfig) -> dict[str, Any]:
-    """The resolved config as plain JSON values; `from_mapping` reads it back."""
+    """The config with all its values, as JSON types; `from_mapping` reads it back."""
     return _plain_fields(config)
 
 
@@ -121,7 +128,7 @@ def _plain(hint: Any, value: Any) -> Any:
 
 
 def flatten(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings, and lists of them, as one with dotted keys: ``optimizer.learning_rate``."""
+    """Nested mappings, and lists of them, as one mapping with keys like ``trainer.seed``."""
     flat: dict[str, Any] = {}
     for key, value in content.items():
         inner = value
@@ -135,7 +142,7 @@ def flatten(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def name_of(registry: Mapping[str, Any], config: Any) -> str:
-    """The name, in ENCODERS or LOSSES, of the class that takes this config."""
+    """The name of the class in `registry` that takes this config."""
     return next(name for name, cls in registry.items() if cls.config_type is type(config))
 
 
@@ -158,7 +165,7 @@ def _component(registry: Mapping[str, Any], value: Any, where: str) -> Any:
 
 
 def _from_preset(value: Any, where: str) -> Any:
-    """`light`, or `{name: light, noise: {…}}`: the preset's values where there are no others."""
+    """The values of a preset: `light`, or `{name: light, noise: {…}}` with values that override."""
     settings = {"name": value} if isinstance(value, str) else value
     if not isinstance(settings, Mapping):
         return settings
@@ -180,4 +187,4 @@ SPECIAL: dict[Any, Special] = {
     **{hint: partial(_component, registry) for hint, registry in REGISTRIES.items()},
     AugmentConfig: _augment,
 }
-"""what makes the values of fields of these types"""
+"""functions that convert the values of fields of these types"""

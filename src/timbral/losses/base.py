@@ -23,8 +23,8 @@ class LossConfig(Protocol):
 class SpeakerLoss(nn.Module, ABC):
     """``loss(embeddings (B, E), speakers (B,)) -> ()`` over one whole batch.
 
-    It never holds the encoder. What it learns itself (w and b, class weights) are parameters
-    of the module and go into checkpoints.
+    It has no reference to the encoder. What it learns itself (w and b, class weights) are
+    parameters of the module and are saved in checkpoints.
     """
 
     name: ClassVar[str]
@@ -32,15 +32,15 @@ class SpeakerLoss(nn.Module, ABC):
     config_type: ClassVar[type]
     """frozen dataclass whose instance `build` takes"""
     has_class_weights: bool = False
-    """it learns a vector for each training speaker, which means nothing for other speakers"""
+    """whether it learns a vector for each training speaker, which is useless for other speakers"""
     needs_teacher: bool = False
-    """it compares with a teacher's vectors"""
+    """whether it compares the embeddings with a teacher's"""
 
     @classmethod
     def build(cls, config: Any, embedding_dim: int, num_speakers: int) -> Self:
-        """The loss of a config, for embeddings (B, E) of a number of training speakers.
+        """Create the loss from its config, for E = `embedding_dim`.
 
-        Losses with class weights, whose constructors take these sizes too, override it.
+        Losses with class weights override it, because their constructors also take the sizes.
         """
         return cls(config)
 
@@ -50,21 +50,21 @@ class SpeakerLoss(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
-        """Embeddings (B, E) of any scale and speakers (B,), counted from 0 -> loss ()."""
+        """Embeddings (B, E) of any length and speakers (B,), counted from 0 -> loss ()."""
 
     def taught(self, embeddings: Tensor, speakers: Tensor, teacher: Tensor | None) -> Tensor:
-        """The loss of a batch whose utterances a teacher may have vectors of.
+        """Like `forward`, with a teacher's vectors (B, E) of the same utterances, of any length.
 
-        As `forward`; a loss that needs a teacher compares with its vectors (B, E), of any scale.
+        Only losses that need a teacher use them.
         """
         loss: Tensor = self(embeddings, speakers)
         return loss
 
     def at_step(self, step: int) -> None:
-        """Called before each step, counted from 0; for what changes during training."""
+        """Called before each step, counted from 0, for what changes during training."""
 
     def scalars(self) -> dict[str, float]:
-        """Numbers to log, such as w and b."""
+        """Values to log, such as w and b."""
         return {}
 
 
@@ -77,7 +77,7 @@ class ScaledCosinesLoss(SpeakerLoss):
         self.similarity_bias = nn.Parameter(torch.tensor([config.init_bias]))
 
     def scaled(self, cosines: Tensor, gradient_scale: float = 1.0) -> Tensor:
-        """w·cos + b; w and b learn at `gradient_scale` of their gradient."""
+        """w·cos + b; the gradients of w and b are multiplied by `gradient_scale`."""
         weight, bias = self.similarity_weight, self.similarity_bias
         with torch.no_grad():  # projection onto w > 0, whatever step the optimizer took
             weight.clamp_(min=1e-6)
@@ -98,13 +98,16 @@ def unit_vectors(embeddings: Tensor) -> Tensor:
 
 
 def group_by_speaker(embeddings: Tensor, speakers: Tensor) -> Tensor:
-    """Embeddings (B, E) in any order -> (S, U, E); TrainingError unless all have U >= 2."""
+    """Embeddings (B, E) in any order -> (S, U, E), speakers in rising order.
+
+    Raises TrainingError unless every speaker has the same number of utterances, U >= 2.
+    """
     labels, counts = torch.unique(speakers, return_counts=True)
     per_speaker = int(counts[0])
     if per_speaker < 2 or bool((counts != per_speaker).any()):
         raise TrainingError(
-            "this loss needs equally many utterances (two or more) of each speaker in a batch; "
-            f"got between {int(counts.min())} and {int(counts.max())}"
+            "this loss needs the same number of utterances (two or more) of each speaker in a "
+            f"batch; got between {int(counts.min())} and {int(counts.max())}"
         )
     order = torch.argsort(speakers, stable=True)
     # index_select: the backward pass of plain indexing sorts the indices first

@@ -25,10 +25,11 @@ class SupConConfig:
 
 
 class SupConLoss(SpeakerLoss):
-    """Equation 2 (L_out), mean over the batch instead of its sum.
+    """Equation 2 (L_out), averaged over the batch instead of summed.
 
-    Each utterance is the anchor once: minus the mean, over its speaker's other utterances p, of
-    log softmax of z·z_p / τ among all other utterances of the batch.
+    Each utterance z is the anchor once. Its loss is the negative mean, over its speaker's other
+    utterances z_p, of the log-softmax of z·z_p / τ over all other utterances of the batch.
+    Raises TrainingError if a speaker has one utterance only.
     """
 
     name = "supcon"

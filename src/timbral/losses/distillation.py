@@ -1,4 +1,4 @@
-"""Distillation: a student learns a teacher's vectors, and needs no labels for it."""
+"""Distillation: a student learns a teacher's vectors, without labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["DistillationConfig", "DistillationLoss"]
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """How much the cosines between utterances count beside the vectors themselves."""
+    """The weight w of the cosines between utterances, relative to the vectors themselves."""
 
     relation_weight: float = 1.0
 
@@ -29,10 +29,10 @@ class DistillationLoss(SpeakerLoss):
 
         mean over i of (1 - s_i·t_i)  +  w · mean over i ≠ j of (s_i·s_j - t_i·t_j)²
 
-    The first term keeps the teacher's space, so that vectors of both compare. The second says that
-    two utterances are as similar to the student as to the teacher, which is what is scored later
-    (Park et al., Relational Knowledge Distillation, CVPR 2019, with cosines as the relation).
-    Speakers are not looked at.
+    The first term keeps the student in the teacher's space, so that their vectors can be compared.
+    The second makes the student's cosines between utterances, which are the scores of trials, equal
+    to the teacher's (Park et al., Relational Knowledge Distillation, CVPR 2019, with cosines as the
+    relation). Speakers are not used.
     """
 
     name = "distillation"
@@ -51,11 +51,11 @@ class DistillationLoss(SpeakerLoss):
             target = unit_vectors(teacher.to(student.dtype))
             loss = (1 - (student * target).sum(dim=1)).mean()
             if self.config.relation_weight:
-                loss = loss + self.config.relation_weight * _relations(student, target)
+                loss = loss + self.config.relation_weight * _relation_loss(student, target)
             return loss
 
 
-def _relations(student: Tensor, target: Tensor) -> Tensor:
+def _relation_loss(student: Tensor, target: Tensor) -> Tensor:
     """Mean squared difference of the cosines of all pairs: (B, E), (B, E) -> ()."""
     count = len(student)
     differences = student @ student.T - target @ target.T  # zero on the diagonal

@@ -18,31 +18,31 @@ __all__ = ["GE2EConfig", "GE2ELoss", "similarities"]
 
 @dataclass(frozen=True)
 class GE2EConfig:
-    """Which of the paper's two losses; start values of w and b, and how slowly they learn."""
+    """Which of the paper's two losses; initial values of w and b, and how slowly they learn."""
 
     kind: str = "softmax"
     """softmax | contrast"""
     init_weight: float = 10.0
     init_bias: float = -5.0
     gradient_scale: float = 0.01
-    """w and b learn at this fraction of their gradient, as in the paper"""
+    """the gradients of w and b are multiplied by this, as in the paper"""
 
     def __post_init__(self) -> None:
         check_choice("loss.kind", self.kind, ("softmax", "contrast"))
 
 
 class _Similarities(torch.autograd.Function):
-    """Cosines of utterances and centroids, with the gradient written out.
+    """Cosines of utterances and centroids, with an explicit gradient.
 
-    With e the unit vectors, s the sum over a speaker's and c = s/|s| its centroid, the cosine to
-    another speaker is e·c. The own speaker's centroid leaves the utterance itself out: it is
-    (s - e) up to scale, so its cosine needs two numbers only, a = e·s and q = |s|²:
+    With e the unit vectors, s the sum of a speaker's and c = s/|s| its centroid, the cosine to
+    another speaker is e·c. The own speaker's centroid excludes the utterance itself: it is (s - e)
+    up to scale, so its cosine is a function of two numbers only, a = e·s and q = |s|²:
 
         f(a, q) = (a - 1) / r,  r = |s - e| = sqrt(q - 2a + 1)
         ∂f/∂a = 1/r + (a - 1)/r³,  ∂f/∂q = -(a - 1)/(2 r³)
 
-    Autograd would make ten passes over (S, U, S) and (S, U, E); this makes three products of
-    matrices and two passes.
+    Autograd would make ten passes over (S, U, S) and (S, U, E); this makes three matrix products
+    and two passes.
     """
 
     @staticmethod
@@ -69,14 +69,14 @@ class _Similarities(torch.autograd.Function):
         by_a = own * (1 / rest + (a - 1) / rest**3)
         by_q = own * (1 - a) / (2 * rest**3)
 
-        # ∂L/∂c as if every cosine were e·c, less the own ones; then from c to s
+        # ∂L/∂c as if every cosine were e·c, minus the own speakers'; then from c to s
         sums = torch.stack([own, by_a], dim=1) @ unit  # (S, 2, E)
         by_centroid = rows.T @ unit.flatten(0, 1) - sums[:, 0]
         along = (by_centroid * centroids).sum(dim=1, keepdim=True)
         by_sum = (by_centroid - along * centroids) / norms + sums[:, 1]
         by_sum += 2 * by_q.sum(dim=1, keepdim=True) * norms * centroids
 
-        # ∂L/∂e: of e·c, less the own ones; of a; and of the sum that e is part of
+        # ∂L/∂e: through e·c, minus the own speakers'; through a; through the sum that contains e
         factors = torch.stack([by_a * norms - own, torch.ones_like(own)], dim=2)  # (S, U, 2)
         by_unit = (rows @ centroids).view_as(unit)
         by_unit = torch.baddbmm(by_unit, factors, torch.stack([centroids, by_sum], dim=1))
@@ -85,10 +85,9 @@ class _Similarities(torch.autograd.Function):
 
 
 def similarities(embeddings: Tensor) -> Tensor:
-    """Cosines of utterances and centroids, equation 8: (S, U, E) of any scale -> (S, U, S).
+    """Cosines of utterances and centroids, equation 8: (S, U, E) of any length -> (S, U, S).
 
-    To the centroid of every other speaker, and to the own speaker's centroid without the
-    utterance itself. Differentiable once.
+    The own speaker's centroid excludes the utterance itself. Differentiable once.
     """
     cosines: Tensor = _Similarities.apply(embeddings)  # type: ignore[no-untyped-call]
     return cosines
@@ -97,7 +96,7 @@ def similarities(embeddings: Tensor) -> Tensor:
 class GE2ELoss(ScaledCosinesLoss):
     """Mean over utterances of equation 6 (softmax) or 7 (contrast) on S = w·cos + b, w > 0.
 
-    The paper sums over the batch; the mean keeps the learning rate independent of its size.
+    The paper sums over the batch; with the mean, the learning rate does not depend on its size.
     """
 
     name = "ge2e"

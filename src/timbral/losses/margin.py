@@ -1,7 +1,7 @@
 """Additive angular margin softmax over the training speakers.
 
-Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019; with
-sub-centers Deng et al., Sub-center ArcFace, ECCV 2020.
+Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019; for
+sub-centers: Deng et al., Sub-center ArcFace, ECCV 2020.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class AamConfig:
     scale: float = 32.0
     margin: float = 0.2
     sub_centers: int = 1
-    """class weights of each speaker, of which the nearest counts; 3 tolerates noisy labels"""
+    """class weights per speaker, of which the nearest counts; 3 tolerates noisy labels"""
     margin_warmup_start: int = 0
-    """until this step the margin is 0; it then rises linearly"""
+    """up to this step the margin is 0; it then rises linearly"""
     margin_warmup_end: int = 0
-    """from this step on the margin is m"""
+    """from this step on, the margin is m"""
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -46,10 +46,10 @@ class AamConfig:
 
 
 class AamLoss(SpeakerLoss):
-    """Cross-entropy over s·cos θ, with s·cos(θ + m) for the own speaker.
+    """Cross-entropy over s·cos θ, with s·cos(θ + m) for the own speaker (equation 3 of ArcFace).
 
-    Beyond θ = π - m, where cos(θ + m) would rise again, its tangent-like substitute
-    cos θ - m sin m keeps falling, as in the authors' code.
+    Beyond θ = π - m, where cos(θ + m) would rise again, it is replaced by cos θ - m sin m, which
+    keeps falling, as in the authors' code.
     """
 
     name = "aam"
@@ -83,9 +83,9 @@ class AamLoss(SpeakerLoss):
 
     def _with_margin(self, cosine: Tensor) -> Tensor:
         sine = (1 - cosine.square()).clamp(min=1e-12).sqrt()
-        moved = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
+        with_margin = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
         beyond = cosine - self.margin * math.sin(self.margin)
-        return torch.where(cosine > -math.cos(self.margin), moved, beyond)
+        return torch.where(cosine > -math.cos(self.margin), with_margin, beyond)
 
     def scalars(self) -> dict[str, float]:
         return {"margin": self.margin}

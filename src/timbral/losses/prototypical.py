@@ -1,6 +1,6 @@
 """Prototypical losses (Chung et al., In defence of metric learning for speaker recognition, 2020).
 
-The last utterance of each speaker in the batch is the query, the mean of the others the
+The last utterance of each speaker in the batch is the query; the mean of the others is the
 speaker's prototype.
 """
 
@@ -24,12 +24,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PrototypicalConfig:
-    """The plain prototypical loss has nothing to set."""
+    """The plain prototypical loss has no settings."""
 
 
 @dataclass(frozen=True)
 class AngularPrototypicalConfig:
-    """Start values of w and b."""
+    """Initial values of w and b."""
 
     init_weight: float = 10.0
     init_bias: float = -5.0
@@ -43,7 +43,7 @@ def _queries_and_prototypes(embeddings: Tensor, speakers: Tensor) -> tuple[Tenso
 
 
 class PrototypicalLoss(SpeakerLoss):
-    """Cross-entropy over minus the squared distances of queries to prototypes (Snell et al. 2017).
+    """Cross-entropy over negative squared distances of queries to prototypes (Snell et al. 2017).
 
     Equations 4 and 5 of Chung et al.
     """
@@ -54,14 +54,16 @@ class PrototypicalLoss(SpeakerLoss):
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):
             queries, prototypes = _queries_and_prototypes(embeddings, speakers)
-            # |q - p|² without its |q|²: a constant of the row, which the softmax drops
-            nearness = 2 * queries @ prototypes.T - prototypes.square().sum(dim=1)
-            targets = torch.arange(len(queries), device=queries.device)
-            return functional.cross_entropy(nearness, targets)
+            # -|q - p|² without its |q|², which is constant in a row and cancels in the softmax
+            logits = 2 * queries @ prototypes.T - prototypes.square().sum(dim=1)
+            return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
 class AngularPrototypicalLoss(ScaledCosinesLoss):
-    """Cross-entropy over w·cos + b of queries and prototypes, w > 0; equations 8 and 9."""
+    """Cross-entropy over w·cos + b of queries and prototypes, w > 0.
+
+    Equations 8 and 9 of Chung et al.
+    """
 
     name = "angular-prototypical"
     config_type = AngularPrototypicalConfig

@@ -1,4 +1,4 @@
-"""Every loss by its name, and the weighted sum of any of them.
+"""All losses by name, and the weighted sum of several.
 
 A new loss is a file with a frozen config dataclass and a `SpeakerLoss`, and a line in `LOSSES`.
 """
@@ -26,7 +26,7 @@ __all__ = ["LOSSES", "SumConfig", "SumLoss", "build_loss"]
 
 @dataclass(frozen=True)
 class SumConfig:
-    """Configs of other losses, and a weight for each."""
+    """Configs of other losses, and the weight of each."""
 
     terms: tuple[LossConfig, ...] = ()
     weights: tuple[float, ...] = ()
@@ -60,22 +60,22 @@ class SumLoss(SpeakerLoss):
         return self.taught(embeddings, speakers, None)
 
     def taught(self, embeddings: Tensor, speakers: Tensor, teacher: Tensor | None) -> Tensor:
-        values = [term.taught(embeddings, speakers, teacher) for term in self._losses()]
+        values = [term.taught(embeddings, speakers, teacher) for term in self._terms()]
         weighted = [w * value for w, value in zip(self.config.weights, values, strict=True)]
         return torch.stack(weighted).sum()
 
     def at_step(self, step: int) -> None:
-        for term in self._losses():
+        for term in self._terms():
             term.at_step(step)
 
     def scalars(self) -> dict[str, float]:
         return {
             f"{term.name}_{key}": value
-            for term in self._losses()
+            for term in self._terms()
             for key, value in term.scalars().items()
         }
 
-    def _losses(self) -> list[SpeakerLoss]:
+    def _terms(self) -> list[SpeakerLoss]:
         return [term for term in self.terms if isinstance(term, SpeakerLoss)]
 
 
@@ -91,7 +91,7 @@ LOSSES: dict[str, type[SpeakerLoss]] = {
 
 
 def build_loss(config: LossConfig, embedding_dim: int, num_speakers: int) -> SpeakerLoss:
-    """The loss of a config such as GE2EConfig, for E and a number of training speakers.
+    """Create a loss from a config such as GE2EConfig, for E = `embedding_dim`.
 
     Raises ConfigError for a config that no class in `LOSSES` takes.
     """

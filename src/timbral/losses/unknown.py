@@ -1,4 +1,4 @@
-"""What a checkpoint says of a loss that is not here: one of its trainer's own."""
+"""The loss settings of a checkpoint that was trained with a user's own loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ __all__ = ["UnknownLossConfig"]
 
 @dataclass(frozen=True)
 class UnknownLossConfig:
-    """Kept as it was written. An encoder runs without its loss; only training needs the class."""
+    """The config of a loss whose class is not registered.
+
+    The settings are kept as they were written. An encoder runs without its loss; only training
+    needs the class.
+    """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """its name, and what its config said"""
+    """the loss's name, and the fields of its config"""

@@ -1,4 +1,4 @@
-"""Loss classes of users, from ``path.py:Class``."""
+"""Users' own losses, from ``path.py:Class``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def register_loss(source: str) -> str:
     """Register a loss class from ``path.py:Class``; returns its name for configs.
 
     Args:
-        source: ``path.py:Class``, a class that derives from SpeakerLoss. The file is run, so its
-            name comes from you and never from a checkpoint
+        source: ``path.py:Class``, a class that derives from SpeakerLoss. The file is run, so the
+            name must come from you and is never read from a checkpoint
 
-    Raises ConfigError for a file that cannot be run, another kind of class, and the name of a loss
-    of timbral.
+    Raises ConfigError for a file that cannot be run, a class that is no SpeakerLoss, and a class
+    with the name of one of timbral's losses.
     """
     cls: type[SpeakerLoss] = user_class(source, "a loss", SpeakerLoss, LOSSES, "a loss")
     LOSSES[cls.name] = cls

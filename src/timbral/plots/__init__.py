@@ -1,1 +1,1 @@
-"""Embeddings on a plane, and plots of them."""
+"""Projections of embeddings, and plots as PNG."""

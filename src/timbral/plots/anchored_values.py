@@ -1,4 +1,4 @@
-"""Values of several groups between two anchors, as PNG: a row a group, a panel an encoder."""
+"""Box plots of groups of cosines between two anchors: a row per group, a panel per encoder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from timbral.errors import MissingExtraError
-from timbral.io.files import atomic_write
 from timbral.io.types import Floats
-from timbral.plots.scatter import SOFTWARE
+from timbral.plots.png_figure import hide_spines, new_figure, save_png
 
 __all__ = ["AnchoredValues", "draw_anchored_values"]
 
@@ -20,33 +18,24 @@ UPPER_COLOR, LOWER_COLOR, GROUP_COLOR = "#1b7f5c", "#b4472e", "#2b5fb8"
 
 @dataclass(frozen=True)
 class AnchoredValues:
-    """A panel of the plot."""
+    """The values in one panel of the plot."""
 
     title: str
     groups: Mapping[str, Floats]
-    """values (N,) of each group"""
+    """cosines (N,) of each group"""
     same: Floats
-    """the upper anchor's values; NaN where there is none"""
+    """(N,) cosines of the upper anchor, the same speaker; NaN: none"""
     other: Floats
-    """the lower anchor's"""
+    """(N,) cosines of the lower anchor, the nearest other speaker; NaN: none"""
 
 
 def draw_anchored_values(path: Path, panels: Sequence[AnchoredValues]) -> None:
-    """Write box plots of each group between those of the anchors, one panel beside the other.
+    """Write the box plots of all panels, next to each other, as PNG.
 
     Raises MissingExtraError without matplotlib.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError:
-        raise MissingExtraError("a plot of clones", "map") from None
     rows = max(len(panel.groups) for panel in panels) + 2
-    figure = Figure(
-        figsize=(5.2 * len(panels), 1.2 + 0.5 * rows), dpi=150, layout=ConstrainedLayoutEngine()
-    )
-    FigureCanvasAgg(figure)
+    figure = new_figure("a plot of clones", (5.2 * len(panels), 1.2 + 0.5 * rows))
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
         shown = {"same speaker": panel.same, **panel.groups, "nearest other speaker": panel.other}
@@ -67,7 +56,5 @@ def draw_anchored_values(path: Path, panels: Sequence[AnchoredValues]) -> None:
             label.set_parse_math(False)
         axes.set_title(panel.title, fontsize=11, parse_math=False)
         axes.set_xlabel("cosine to the reference")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white", metadata={"Software": SOFTWARE})
+        hide_spines(axes)
+    save_png(figure, path)

@@ -1,4 +1,4 @@
-"""Colors that can be told apart, by the color space Oklch (Ottosson, 2020)."""
+"""Distinguishable colors, from the color space Oklch (Ottosson, 2020)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import numpy as np
 
 __all__ = ["palette"]
 
-HUES_PER_LIGHTNESS = 8  # more cannot be told apart at one lightness
+HUES_PER_LIGHTNESS = 8
+"""more cannot be distinguished at one lightness"""
 LIGHTNESSES = (0.62, 0.74, 0.50)
 CHROMA = 0.15
 
 
 def palette(count: int) -> list[str]:
-    """Return `count` colors as #rrggbb: even hues; neighbors in the list lie far apart.
+    """`count` colors as #rrggbb, of evenly spaced hues, very different ones next to each other.
 
-    More than 8 colors differ in lightness as well. All can be seen on white and on near-black.
+    More than 8 colors also differ in lightness. All are visible on white and on near-black.
     """
     stride = max(1, round(count * 0.382))
     while math.gcd(stride, max(count, 1)) > 1:
@@ -27,7 +28,7 @@ def palette(count: int) -> list[str]:
 
 
 def _color(lightness: float, hue: float) -> str:
-    """Oklch to sRGB: equal lightness looks equally light, which HSL does not give."""
+    """Convert Oklch to sRGB. Unlike in HSL, colors of equal lightness look equally light."""
     a, b = CHROMA * math.cos(hue), CHROMA * math.sin(hue)
     to_cones = np.array(
         [

@@ -1,4 +1,4 @@
-"""A scatter plot of points on a plane, one color a speaker."""
+"""A scatter plot of points on a plane, one color per speaker."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from timbral.errors import DataError, MissingExtraError
-from timbral.io.files import atomic_write
-from timbral.io.outputs import FileKind
+from timbral.errors import DataError
 from timbral.io.types import Ints, Vectors
 from timbral.plots.palette import palette
+from timbral.plots.png_figure import new_figure, save_png
 
-__all__ = ["PLOT", "SOFTWARE", "draw_scatter"]
+__all__ = ["draw_scatter"]
 
-SOFTWARE = "timbral"
-PLOT = FileKind("a plot that timbral drew", signature=b"Software\0" + SOFTWARE.encode())
-
-MAX_NAMES = 60  # more names hide the points
+MAX_NAMES = 60
+"""more names hide the points"""
 MARKERS = ("o", "^", "s", "D", "v")
-COLORS_PER_MARKER = 20  # more cannot be told apart with one marker
+COLORS_PER_MARKER = 20
+"""more colors cannot be distinguished with one marker"""
 
 
 def draw_scatter(
@@ -33,11 +31,18 @@ def draw_scatter(
     title: str = "",
     names: Sequence[str] = (),
 ) -> None:
-    """Write a PNG scatter of points (N, 2), one color a speaker; `path` is replaced at once.
+    """Write a scatter plot of points (N, 2) as PNG; `path` is replaced at once.
 
-    Up to 60 speakers are named, each at the median of its points; with `names` each point has its
-    own besides. Raises DataError when points and speakers do not fit together or a point is not
-    finite, MissingExtraError without matplotlib.
+    Args:
+        points: (N, 2)
+        speakers: the speaker of each point (N,), one color per speaker. The names of up to 60
+            speakers are written at the medians of their points
+        path: the file
+        title: the text above the plot
+        names: a label for each point (N,); none: points are not labeled
+
+    Raises DataError if points and speakers differ in number or a point is not finite,
+    MissingExtraError without matplotlib.
     """
     points = np.asarray(points, dtype=np.float32)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
@@ -51,9 +56,7 @@ def draw_scatter(
         figure = _plot(points, [str(speaker) for speaker in speakers], title)
         for point, name in zip(points, names, strict=False):
             figure.axes[0].annotate(name, point, fontsize=5, alpha=0.8, parse_math=False)
-        with atomic_write(Path(path)) as temporary:
-            metadata = {"Software": SOFTWARE}
-            figure.savefig(temporary, format="png", facecolor="white", metadata=metadata)
+        save_png(figure, Path(path))
 
 
 def _plot(points: Vectors, speakers: Sequence[str], title: str) -> Any:
@@ -75,15 +78,8 @@ def _plot(points: Vectors, speakers: Sequence[str], title: str) -> Any:
 
 
 def _empty_figure(title: str) -> tuple[Any, Any]:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError:
-        raise MissingExtraError("plotting embeddings", "map") from None
-    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15)
-    figure = Figure(figsize=(10, 8), dpi=150, layout=layout)
-    FigureCanvasAgg(figure)
+    """An empty figure, and its axes without ticks and frame."""
+    figure = new_figure("plotting embeddings", (10, 8), padding=0.15)
     axes = figure.add_subplot()
     axes.set_xticks([])
     axes.set_yticks([])
@@ -103,11 +99,11 @@ def _write_names(
     points: Vectors,
     speaker_of_point: Ints,
 ) -> None:
-    """Write each name beside its speaker's median, on the first side where no other name is."""
+    """Write each name next to its speaker's median, on the first side without another name."""
     from matplotlib.colors import to_rgb
     from matplotlib.patheffects import withStroke
 
-    axes.figure.draw_without_rendering()  # text can be measured only in a finished layout
+    axes.figure.draw_without_rendering()  # text can be measured only after the layout
     boxes: list[Any] = []
     for index, name in enumerate(names):
         label = axes.annotate(

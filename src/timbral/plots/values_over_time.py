@@ -1,13 +1,11 @@
-"""Values over the time of a recording, with a band, as PNG."""
+"""A plot of cosines over the time of a recording, as PNG."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from timbral.errors import MissingExtraError
-from timbral.io.files import atomic_write
 from timbral.io.types import Floats
-from timbral.plots.scatter import SOFTWARE
+from timbral.plots.png_figure import hide_spines, new_figure, save_png
 
 __all__ = ["draw_values_over_time"]
 
@@ -17,18 +15,18 @@ BAND_COLOR, VALUE_COLOR = "#1b7f5c", "#2b5fb8"
 def draw_values_over_time(
     path: Path, seconds: Floats, values: Floats, band: tuple[float, float] | None, title: str
 ) -> None:
-    """Write cosines (N,) at times (N,), and the band in which those of one speaker lie.
+    """Write a plot of cosines (N,) at times (N,).
+
+    Args:
+        path: the file, replaced at once
+        seconds: the times (N,)
+        values: the cosines (N,)
+        band: lowest and highest cosine of 95 % of one speaker's windows; None: unknown
+        title: the text above the plot
 
     Raises MissingExtraError without matplotlib.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError:
-        raise MissingExtraError("a plot over time", "map") from None
-    figure = Figure(figsize=(9, 3.6), dpi=150, layout=ConstrainedLayoutEngine())
-    FigureCanvasAgg(figure)
+    figure = new_figure("a plot over time", (9, 3.6))
     axes = figure.add_subplot()
     if band is not None:
         axes.axhspan(*band, color=BAND_COLOR, alpha=0.18, label="95 % of one speaker's windows")
@@ -37,7 +35,5 @@ def draw_values_over_time(
     axes.set_xlabel("seconds")
     axes.set_ylabel("cosine")
     axes.set_title(title, fontsize=11, parse_math=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white", metadata={"Software": SOFTWARE})
+    hide_spines(axes)
+    save_png(figure, path)

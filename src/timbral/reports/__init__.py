@@ -1,1 +1,1 @@
-"""Pages to look at in a browser."""
+"""Results as HTML pages and plots."""

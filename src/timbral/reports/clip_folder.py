@@ -1,4 +1,4 @@
-"""The sound of a large map: files in a folder beside the page."""
+"""The audio of a large map: files in a folder next to the page."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from timbral.io.files import atomic_write
 __all__ = ["ClipFolder"]
 
 DIGITS = 32
-"""of the SHA-256 of a clip, its name: what is kept under a name never changes"""
+"""hexadecimal digits of a clip's SHA-256 in its file name"""
 
 
 class ClipFolder:
-    """MAP-sound beside MAP.html: a file for each clip, named by its content.
+    """The folder MAP-sound next to MAP.html: a file for each clip, named by its content.
 
-    An earlier page keeps its sound until the new one is there; then `remove_others` is called.
+    An earlier page keeps its audio until the new page is written; then `remove_others` is called.
     """
 
     def __init__(self, page: Path) -> None:
@@ -27,7 +27,7 @@ class ClipFolder:
         self._kept: set[str] = set()
 
     def claim(self) -> None:
-        """DataError when the folder holds anything that no map wrote."""
+        """Raise DataError if the folder is a file, or contains anything but clips of a map."""
         if self.folder.exists() and not self.folder.is_dir():
             raise DataError(
                 f"{self.folder}: is a file, but the folder with the map's audio must "
@@ -40,7 +40,7 @@ class ClipFolder:
             )
 
     def keep(self, base64_mp3: str) -> str:
-        """Write a clip; its address as the page names it."""
+        """Write a clip; returns its address, relative to the page."""
         content = base64.b64decode(base64_mp3)
         name = f"{hashlib.sha256(content).hexdigest()[:DIGITS]}.mp3"
         path = self.folder / name
@@ -51,7 +51,7 @@ class ClipFolder:
         return f"{quote(self.folder.name)}/{name}"
 
     def remove_others(self) -> None:
-        """Remove the clips of earlier pages."""
+        """Delete the clips of earlier pages."""
         for path in self._files():
             if _is_clip(path) and path.name not in self._kept:
                 path.unlink()
@@ -61,6 +61,6 @@ class ClipFolder:
 
 
 def _is_clip(path: Path) -> bool:
-    """Whether a file is called as a clip, or as one that a killed job was writing."""
+    """Whether a file is named like a clip, or like one that a killed job was writing."""
     name = path.name.lstrip(".").partition(".")
     return len(name[0]) == DIGITS and name[2].startswith("mp3") and path.is_file()

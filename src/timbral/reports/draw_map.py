@@ -14,7 +14,8 @@ from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.io.outputs import claim_file
 from timbral.io.types import Progress
 from timbral.plots import projection
-from timbral.plots.scatter import PLOT, draw_scatter
+from timbral.plots.png_figure import PLOT
+from timbral.plots.scatter import draw_scatter
 from timbral.reports.map_columns import map_columns
 from timbral.reports.map_findings import map_findings
 from timbral.reports.voice_map import MAP_PAGE, PageSummary, Point, write_voice_map
@@ -29,10 +30,10 @@ def map(
     *,
     corpus: str | Path | None = None,
 ) -> tuple[Path, PageSummary]:
-    """Draw a map of the voices in an `embed` folder: a page on which a click plays the utterance.
+    """Draw a map of the voices in an `embed` folder: a page on which a click plays an utterance.
 
     If `audit` was run, its findings are marked and listed, and can be played, both recordings of a
-    pair in turn. With more than 2,000 utterances the audio is next to the page, in the folder
+    pair in turn. With more than 2,000 utterances, the audio is next to the page, in the folder
     PAGE-sound.
 
     Args:
@@ -88,13 +89,13 @@ def map(
 
 
 def _findings(embeddings: Path) -> pa.Table | None:
-    """What the audit found, when it was run on the folder."""
+    """The findings of an audit of the folder; None if there was none."""
     path = findings_path(embeddings)
     return read_findings(path) if path.exists() else None
 
 
 def _notes(findings: pa.Table | None, table: pa.Table) -> list[str]:
-    """What was found about each utterance."""
+    """What the audit found about each utterance; "" if nothing."""
     if findings is None:
         return [""] * table.num_rows
     return notes(findings, table["utterance"].to_pylist(), table["speaker"].to_pylist())

@@ -1,5 +1,4 @@
-"""Curves of an evaluation: the DET curve, the scores and what they are worth, for the page and as
-PNG beside it."""
+"""Plots of an evaluation: DET curve, histograms of scores and their calibration, as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -28,26 +27,30 @@ TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 """rates on the axes of the DET curve"""
 MAX_POINTS = 400
 FINE_BINS = 2000
-"""of scores that probabilities are learned from"""
+"""bins of scores that the calibration curves are fitted to"""
 PENALTY = 1e-3
-"""on the slope of a logistic curve, in trials: without it, scores without overlap have no end"""
+"""on the slope of the logistic curve, in trials: without it, the slope for scores that do not
+overlap is infinite"""
 SIZE, LEFT, TOP = 360, 46, 10
-"""of a plot, in its own units"""
+"""width and height of a plot, and its left and upper margins, in SVG units"""
 
 
 class Curves(Protocol):
-    """A plot of the page."""
+    """One of the plots."""
 
     def svg(self) -> str:
-        """As SVG."""
+        """The plot as SVG, with its caption."""
 
     def write_png(self, path: Path, title: str) -> None:
-        """As PNG; MissingExtraError without matplotlib."""
+        """Write the plot as PNG; MissingExtraError without matplotlib."""
 
 
 @dataclass(frozen=True)
 class DetCurve:
-    """Misses over false alarms (K,): on probit axes normal scores give a straight line."""
+    """Misses against false alarms (K,) on probit axes, where normal scores give a straight line.
+
+    Martin et al., The DET curve in assessment of detection task performance, Eurospeech 1997.
+    """
 
     false_alarm: Floats
     miss: Floats
@@ -63,17 +66,17 @@ class DetCurve:
         return cls(rates.false_alarm[rows], rates.miss[rows], figures.eer)
 
     def svg(self) -> str:
-        """The curve as SVG."""
+        """The curve as SVG, with its caption."""
         marks = []
         for rate in TICKS:
-            at, shown = _probit(rate), f"{100 * rate:g}"
-            marks.append(f'<path class="axis" d="M{LEFT} {SIZE - at:.1f}H{LEFT + SIZE}"/>')
-            marks.append(f'<path class="axis" d="M{LEFT + at:.1f} {TOP}V{SIZE}"/>')
+            offset, label = _probit(rate), f"{100 * rate:g}"
+            marks.append(f'<path class="axis" d="M{LEFT} {SIZE - offset:.1f}H{LEFT + SIZE}"/>')
+            marks.append(f'<path class="axis" d="M{LEFT + offset:.1f} {TOP}V{SIZE}"/>')
             marks.append(
-                f'<text x="{LEFT - 4}" y="{SIZE - at + 4:.1f}" text-anchor="end">{shown}</text>'
+                f'<text x="{LEFT - 4}" y="{SIZE - offset + 4:.1f}" text-anchor="end">{label}</text>'
             )
             marks.append(
-                f'<text x="{LEFT + at:.1f}" y="{SIZE + 14}" text-anchor="middle">{shown}</text>'
+                f'<text x="{LEFT + offset:.1f}" y="{SIZE + 14}" text-anchor="middle">{label}</text>'
             )
         points = zip(self.false_alarm.tolist(), self.miss.tolist(), strict=True)
         line = _path([(LEFT + _probit(x), SIZE - _probit(y)) for x, y in points])
@@ -90,7 +93,7 @@ class DetCurve:
 
 @dataclass(frozen=True)
 class ScoreHistograms:
-    """Trials of both kinds (B,) in bins of scores, whose `edges` are (B + 1,)."""
+    """Numbers of target and non-target trials (B,) in bins of scores with `edges` (B + 1,)."""
 
     edges: Floats
     targets: Floats
@@ -109,7 +112,7 @@ class ScoreHistograms:
         return cls(edges, targets, nontargets, figures.threshold)
 
     def svg(self) -> str:
-        """Both histograms as SVG, each as high as the other, and the threshold."""
+        """Both histograms, scaled to equal height, and the threshold, as SVG with a caption."""
         marks = []
         for counts, style in ((self.targets, "target"), (self.nontargets, "other")):
             heights = (SIZE - TOP) * counts / max(counts.max(), 1)
@@ -119,8 +122,8 @@ class ScoreHistograms:
                 steps += [(xs[index], SIZE - height), (xs[index + 1], SIZE - height)]
             marks.append(f'<path class="curve {style}" d="{_path(steps)}"/>')
         low, high = self.edges[0], self.edges[-1]
-        cut = LEFT + SIZE * (self.threshold - low) / (high - low)
-        marks.append(f'<path class="cut" d="M{cut:.1f} {TOP}V{SIZE}"/>')
+        threshold = LEFT + SIZE * (self.threshold - low) / (high - low)
+        marks.append(f'<path class="cut" d="M{threshold:.1f} {TOP}V{SIZE}"/>')
         marks.append(f'<path class="axis" d="M{LEFT} {SIZE}H{LEFT + SIZE}"/>')
         for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
             value, x = low + fraction * (high - low), LEFT + SIZE * fraction
@@ -139,11 +142,11 @@ class ScoreHistograms:
 
 @dataclass(frozen=True)
 class CalibrationCurve:
-    """How probable the same speaker is at each score, at even odds, by the trials themselves.
+    """The probability of the same speaker at each score, at prior 0.5, from these trials.
 
-    Two ways: the steps of PAV (Brümmer and du Preez 2006), which follow these trials as far as
-    order allows, and the logistic curve that a calibration would fit. Where they part, the llr is
-    not linear in the score.
+    Estimated twice: by the steps of PAV (pool adjacent violators; Brümmer and du Preez 2006), which
+    fit these trials best among all rising functions, and by a logistic curve like a calibration's.
+    Where the two differ, the llr is not linear in the score.
     """
 
     edges: Floats
@@ -151,9 +154,9 @@ class CalibrationCurve:
     steps: Floats
     """probabilities (K,), rising"""
     scores: Floats
-    """(M,) of the logistic curve"""
+    """scores (M,) of the logistic curve"""
     logistic: Floats
-    """probabilities (M,); empty where none could be fitted"""
+    """its probabilities (M,); empty if none could be fitted"""
 
     @classmethod
     def of(cls, scored: ScoredList) -> CalibrationCurve:
@@ -175,16 +178,16 @@ class CalibrationCurve:
         )
 
     def svg(self) -> str:
-        """Both as SVG."""
+        """Steps and curve as SVG, with a caption."""
         low, high = float(self.edges[0]), float(self.edges[-1])
 
-        def place(score: float, probability: float) -> tuple[float, float]:
+        def position(score: float, probability: float) -> tuple[float, float]:
             x = LEFT + SIZE * (score - low) / (high - low)
             return x, SIZE - (SIZE - TOP) * probability
 
         marks = []
         for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
-            x, y = place(low + fraction * (high - low), fraction)
+            x, y = position(low + fraction * (high - low), fraction)
             marks.append(f'<path class="axis" d="M{LEFT} {y:.1f}H{LEFT + SIZE}"/>')
             marks.append(
                 f'<text x="{LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{100 * fraction:g}</text>'
@@ -192,13 +195,13 @@ class CalibrationCurve:
                 f"{low + fraction * (high - low):.2f}</text>"
             )
         corners = [
-            place(edge, step)
+            position(edge, step)
             for row, step in enumerate(self.steps.tolist())
             for edge in self.edges[row : row + 2].tolist()
         ]
         marks.append(f'<path class="curve target" d="{_path(corners)}"/>')
         pairs = zip(self.scores.tolist(), self.logistic.tolist(), strict=False)
-        marks.append(f'<path class="cut" d="{_path([place(*pair) for pair in pairs])}"/>')
+        marks.append(f'<path class="cut" d="{_path([position(*pair) for pair in pairs])}"/>')
         caption = (
             "Calibration: probability (%) of the same speaker at prior 0.5, from these "
             "trials (steps) and a logistic curve (dashed)"
@@ -206,33 +209,33 @@ class CalibrationCurve:
         return _svg(caption, marks, "score")
 
     def write_png(self, path: Path, title: str) -> None:
-        """Write both as PNG; MissingExtraError without matplotlib."""
+        """Write steps and curve as PNG; MissingExtraError without matplotlib."""
         draw_calibration(path, self.edges, self.steps, self.scores, self.logistic, title)
 
 
 def _logistic(bounds: Floats, targets: Floats, others: Floats, scores: Floats) -> Floats:
-    """Probabilities at `scores` (M,) of a curve that is fitted to trials in bins (B,)."""
-    middles = (bounds[:-1] + bounds[1:]) / 2
-    middle, spread = middles.mean(), middles.std()
-    features = np.stack([np.ones(2 * len(middles)), np.tile((middles - middle) / spread, 2)], 1)
-    labels = np.repeat([1, 0], len(middles))
+    """Probabilities at `scores` (M,) of a logistic curve fitted to trials in bins (B,)."""
+    centers = (bounds[:-1] + bounds[1:]) / 2
+    mean, deviation = centers.mean(), centers.std()
+    features = np.stack([np.ones(2 * len(centers)), np.tile((centers - mean) / deviation, 2)], 1)
+    labels = np.repeat([1, 0], len(centers))
     weights = np.concatenate([targets / targets.sum(), others / others.sum()])
     try:
         offset, slope = fit_logistic(features, labels, weights, np.array([0.0, PENALTY]))
     except DataError:
         return np.empty(0)
-    return probability_of(offset + slope * (scores - middle) / spread)
+    return probability_of(offset + slope * (scores - mean) / deviation)
 
 
 def _probit(rate: float) -> float:
-    """Place of a rate on an axis, from the lowest tick to the highest."""
+    """Position of a rate on an axis, in SVG units from the lowest tick."""
     low, high = (NormalDist().inv_cdf(tick) for tick in (TICKS[0], TICKS[-1]))
-    inside = min(max(float(rate), TICKS[0]), TICKS[-1])
-    return (NormalDist().inv_cdf(inside) - low) / (high - low) * (SIZE - TOP)
+    clipped = min(max(float(rate), TICKS[0]), TICKS[-1])
+    return (NormalDist().inv_cdf(clipped) - low) / (high - low) * (SIZE - TOP)
 
 
-def _svg(caption: str, marks: Iterable[str], axis: str) -> str:
-    label = f'<text x="{LEFT + SIZE / 2}" y="{SIZE + 32}" text-anchor="middle">{axis}</text>'
+def _svg(caption: str, marks: Iterable[str], x_label: str) -> str:
+    label = f'<text x="{LEFT + SIZE / 2}" y="{SIZE + 32}" text-anchor="middle">{x_label}</text>'
     box = f"0 0 {LEFT + SIZE + 14} {SIZE + 40}"
     return (
         f'<svg viewBox="{box}" role="img" aria-label="{caption}">{"".join(marks)}{label}</svg>'

@@ -1,4 +1,4 @@
-"""An evaluation as one page: figures, curves, speakers, and the worst errors to listen to."""
+"""The page of an evaluation: figures, plots, errors by speaker, and the worst errors as audio."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from timbral.scoring.score_file import ScoredList
 __all__ = ["EVALUATION_PAGE", "write_evaluation_page"]
 
 EVALUATION_PAGE = "report.html"
-"""in the folder of an evaluation"""
+"""name of the page in the folder of an evaluation"""
 WORST = 10
-"""errors of each kind that can be listened to"""
+"""number of false accepts and of misses that can be played"""
 CLIP_SECONDS = 8.0
 MAX_CLIP_BYTES = 4e6
 MAX_SPEAKERS = 200
@@ -73,16 +73,16 @@ def write_evaluation_page(
     locations: Sequence[str],
     note: str = "",
 ) -> None:
-    """Write the page, and its plots beside it (det.png, scores.png, calibration.png).
+    """Write the page and, if matplotlib is installed, its plots next to it as PNG.
 
-    The latter only where matplotlib is installed.
+    The plots are det.png, scores.png and calibration.png.
 
     Args:
-        path: the file, replaced at once
-        title: what was evaluated on what
-        figures: of these trials
-        done: labeled trials, their scores, and figures by condition
-        locations: a path or URL of a recording of each name in the list (K,)
+        path: the page's file, replaced at once
+        title: the encoder and the list
+        figures: the figures of these trials
+        done: the labeled trials, their scores, and figures by condition
+        locations: the path or URL of a recording for each of the list's names (K,)
         note: a remark on the figures
     """
     scored = done.scored
@@ -91,7 +91,7 @@ def write_evaluation_page(
         "scores.png": ScoreHistograms.of(figures, scored),
         "calibration.png": CalibrationCurve.of(scored),
     }
-    with suppress(MissingExtraError):  # the page has them anyway
+    with suppress(MissingExtraError):  # the page contains the plots anyway
         for name, curves in plots.items():
             curves.write_png(path.with_name(name), title)
     sections = [
@@ -167,7 +167,7 @@ def _threshold_row(rate: float, point: OperatingPoint) -> tuple[str, str, str]:
 
 
 def _by_condition(conditions: Sequence[Condition]) -> str:
-    """One table per column."""
+    """A table of figures for each condition."""
     sections = []
     for column in dict.fromkeys(each.column for each in conditions):
         chosen = [each for each in conditions if each.column == column]
@@ -178,7 +178,7 @@ def _by_condition(conditions: Sequence[Condition]) -> str:
 
 
 def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> str:
-    """The clearest errors of both kinds, with both recordings to play."""
+    """The clearest false accepts and misses, with both recordings to play."""
     labels, scores = scored.trials.labels, scored.scores
     accepted = scores >= figures.threshold
     false_accepts = np.flatnonzero((labels == 0) & accepted)
@@ -198,19 +198,19 @@ def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> st
         for r in rows
     ]
     used = sorted({name for pair in pairs for name in pair})
-    of_names = dict(zip(names, locations, strict=True))
-    paths = [of_names[name] for name in used]
+    location_of = dict(zip(names, locations, strict=True))
+    paths = [location_of[name] for name in used]
     clips = encode_clips(
         paths, used, seconds=CLIP_SECONDS, max_bytes=MAX_CLIP_BYTES, on_clip=lambda count: None
     )
-    sound = dict(zip(used, clips.addresses, strict=True))
+    clip_of = dict(zip(used, clips.addresses, strict=True))
     sections = []
     for (title, rows), shown in zip(kinds, chosen, strict=True):
         cells = [
             (
                 f"{scores[row]:.3f}",
                 *(
-                    _player(names[side[row]], sound)
+                    _player(names[side[row]], clip_of[names[side[row]]])
                     for side in (scored.trials.first, scored.trials.second)
                 ),
             )
@@ -222,8 +222,8 @@ def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> st
     return "".join(sections)
 
 
-def _player(name: str, sound: dict[str, str]) -> str:
-    clip = sound[name]
+def _player(name: str, clip: str) -> str:
+    """A recording's name, and its clip (base64 MP3, or "" if there is none) as a player."""
     audio = (
         f'<audio controls preload="none" src="data:audio/mpeg;base64,{clip}"></audio>'
         if clip
@@ -233,7 +233,7 @@ def _player(name: str, sound: dict[str, str]) -> str:
 
 
 def _by_speaker(figures: Figures, scored: ScoredList, speakers: Ints) -> str:
-    """Errors of each speaker at the EER threshold, worst first."""
+    """Errors of each speaker at the threshold of the EER, worst speakers first."""
     trials = scored.trials
     first, second = speakers[trials.first], speakers[trials.second]
     count = int(speakers.max()) + 1
@@ -263,7 +263,7 @@ def _by_speaker(figures: Figures, scored: ScoredList, speakers: Ints) -> str:
 def _counts(
     first: Ints, second: Ints, kind: NDArray[np.bool_], error: NDArray[np.bool_], count: int
 ) -> tuple[Ints, Ints]:
-    """Trials of a kind that a speaker takes part in, and the errors among them."""
+    """Number of each speaker's trials of a kind, and of errors among them (S,)."""
     totals = []
     for rows in (kind, kind & error):
         both = np.bincount(first[rows], minlength=count)

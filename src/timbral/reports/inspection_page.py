@@ -1,4 +1,4 @@
-"""An inspection as text for the terminal, and as a page that needs no network."""
+"""An inspection as text for the terminal, and as a self-contained page."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ INSPECTION_PAGE = FileKind("a page that `inspect` wrote", signature=b'content="t
 
 BINS = 12
 MOST_ROUND_BINS = 15
-LETTER = 9
-"""the widest a digit is, of the 600 that a chart is wide, on a narrow screen"""
+DIGIT_WIDTH = 9
+"""the largest width of a digit on a narrow screen, where a chart has a width of 600"""
 WIDEST_BAR = 100
 BARS = "▁▂▃▄▅▆▇█"
 MAX_ROWS = 1_000
@@ -55,7 +55,7 @@ text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
 
 
 def facts(inspection: Inspection) -> dict[str, str]:
-    """The numbers, each with its name."""
+    """The numbers of an inspection as text, by name."""
     rates = ", ".join(f"{rate} Hz ({count:,})" for rate, count in inspection.rates.most_common())
     groups = inspection.duplicates
     counted = inspection.suspects_by_kind().most_common()
@@ -63,7 +63,7 @@ def facts(inspection: Inspection) -> dict[str, str]:
     lines = {
         "what": inspection.kind,
         "utterances": f"{inspection.utterances:,}, {duration(3600 * inspection.hours)}",
-        "speakers": f"{inspection.speakers:,}, with {_spread(inspection.per_speaker)}",
+        "speakers": f"{inspection.speakers:,}, with {_per_speaker(inspection.per_speaker)}",
         "sessions": f"{inspection.sessions:,}" if inspection.sessions else "none",
         "rates": rates or "unknown",
         "duplicates": f"{sum(map(len, groups)):,} in {_groups(len(groups))} with equal content",
@@ -81,12 +81,12 @@ def _groups(number: int) -> str:
     return f"{number:,} {'group' if number == 1 else 'groups'}"
 
 
-def _spread(per_speaker: Ints) -> str:
-    """How many utterances speakers have."""
-    fewest, most = int(per_speaker.min()), int(per_speaker.max())
+def _per_speaker(counts: Ints) -> str:
+    """How many utterances speakers have, from the number of each."""
+    fewest, most = int(counts.min()), int(counts.max())
     if fewest == most:
         return f"{most:,} {'utterance' if most == 1 else 'utterances'} each"
-    return f"{fewest:,} to {most:,} utterances, {np.median(per_speaker):.0f} (median)"
+    return f"{fewest:,} to {most:,} utterances, {np.median(counts):.0f} (median)"
 
 
 def _histograms(inspection: Inspection) -> dict[str, tuple[ArrayLike, str]]:
@@ -97,7 +97,7 @@ def _histograms(inspection: Inspection) -> dict[str, tuple[ArrayLike, str]]:
 
 
 def describe(inspection: Inspection) -> str:
-    """Lines for a terminal."""
+    """The inspection as lines of text, with histograms made of block characters."""
     lines = [f"{name:13} {value}" for name, value in facts(inspection).items()]
     for name, (values, unit) in _histograms(inspection).items():
         counts, edges = _histogram(values)
@@ -114,10 +114,10 @@ def describe(inspection: Inspection) -> str:
 
 
 def _histogram(values: ArrayLike) -> tuple[list[int], list[float]]:
-    """Counts and edges of equal bins; the last one also holds the highest hundredth.
+    """Counts (B,) and edges (B + 1,) of bins of equal width; the last also has the highest 1 %.
 
-    Bins begin at round numbers. Those of whole numbers begin at whole numbers, and are as many as
-    there are of these, or fewer.
+    Edges are round numbers. For whole numbers they are whole, and there are no more bins than
+    numbers.
     """
     data = np.asarray(values)
     if not data.size:
@@ -137,18 +137,18 @@ def _histogram(values: ArrayLike) -> tuple[list[int], list[float]]:
 
 
 def _round_step(least: float) -> float:
-    """The next of 1, 2, 5, 10, 20, …, also of 0.1, 0.2, 0.5."""
+    """The lowest of …, 0.1, 0.2, 0.5, 1, 2, 5, 10, … that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
 
 
 def _number(value: float, digits: int = 4) -> str:
-    """With at most so many digits, but for whole numbers, which keep theirs."""
+    """A number with at most so many significant digits; whole numbers keep all of theirs."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.{digits}g}"
 
 
 def write_inspection(inspection: Inspection, path: Path) -> None:
-    """Write the page."""
+    """Write an inspection as HTML; `path` is replaced at once."""
     sections = [html_table(facts(inspection).items(), ())]
     for name, (values, unit) in _histograms(inspection).items():
         head = escape(name[0].upper() + name[1:] + (f" ({unit})" if unit else ""))
@@ -168,10 +168,10 @@ def write_inspection(inspection: Inspection, path: Path) -> None:
 
 
 def _chart(counts: Sequence[int], edges: Sequence[float]) -> str:
-    """Bars, their counts, and where bins begin: as many of these as have room."""
+    """A bar chart as SVG, with counts, and as many edges of bins as fit."""
     width, height = min(600 / len(counts), WIDEST_BAR), 120
     ticks = [*(_number(edge) for edge in edges[:-1]), _number(edges[-1], 3)]
-    longest = LETTER * (max(map(len, ticks)) + 1)
+    longest = DIGIT_WIDTH * (max(map(len, ticks)) + 1)
     step = max(1, math.ceil(longest / width))
     top = max(*counts, 1)
     shapes = []

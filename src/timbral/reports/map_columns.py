@@ -1,4 +1,4 @@
-"""Columns of a table of utterances by which a voice map is colored."""
+"""The columns of a table of utterances by which the points of a voice map can be colored."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ __all__ = ["MapColumn", "map_columns"]
 
 LEFT_OUT = frozenset({"utterance", "speaker", "path", "embedding"})
 MOST_VALUES = 60
-"""that can be told apart at all; a column with more, or with one, is left out"""
+"""more colors cannot be distinguished; a column with more values, or with one, is left out"""
 BINS = 5
-"""of as many utterances each, that numbers are put into"""
+"""ranges, of equally many utterances, into which numbers are divided"""
 
 
 @dataclass(frozen=True)
 class MapColumn:
-    """One column: its values in their order, and which each of N utterances has."""
+    """One column of N utterances."""
 
     name: str
     values: list[str]
+    """the distinct values, in order"""
     codes: list[int]
+    """(N,): index of each utterance's value"""
 
 
 def map_columns(embeddings: Path) -> list[MapColumn]:
-    """The columns of an `embed` folder or of such a table that have 2 to 60 values.
+    """The columns with 2 to 60 values of an `embed` folder, or of its table.
 
-    Numbers with a fraction become five ranges of as many utterances each. What cannot be read is
-    left out: the map does without.
+    Floating-point numbers are divided into five ranges of equally many utterances. A table that
+    cannot be read has no such columns, because the map can do without.
     """
     path = embeddings / UTTERANCES if embeddings.is_dir() else embeddings
     try:

@@ -1,4 +1,4 @@
-"""What an audit found, for the voice map: a line for each finding, and the points that it plays."""
+"""The findings of an audit for the voice map: a text for each, and the points that it plays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from timbral.io.types import Vectors
 __all__ = ["MapFinding", "map_findings"]
 
 MOST_LISTED = 200
-"""findings of each kind, the surest"""
+"""findings of each kind, the most probable ones"""
 TEXTS = {
     "mislabeled": "{utterance}: {other_speaker} rather than {speaker}?",
     "same-speaker": "{speaker} and {other_speaker}",
@@ -34,26 +34,28 @@ SIDES = {
     "shared-speaker": ("utterance",),
     "second-speaker": ("utterance",),
 }
-"""columns that name what is played, one behind the other; of a speaker the utterance nearest to the
-others. The other corpus of a shared speaker is not on the map."""
+"""columns that name what is played, in this order; for a speaker, the medoid of the utterances. The
+other corpus of a shared speaker is not on the map."""
 
 
 @dataclass(frozen=True)
 class MapFinding:
-    """One finding: `points` are the rows of what it plays."""
+    """One finding, as the map lists it."""
 
     kind: str
     percent: int
+    """its probability"""
     text: str
     points: list[int]
+    """rows of the utterances that it plays"""
     moment: float | None = None
-    """in seconds of the recording, around which it is played; None: from its start"""
+    """time in seconds around which the recording is played; None: from its start"""
 
 
 def map_findings(findings: pa.Table, table: pa.Table) -> list[MapFinding]:
-    """Findings about a table of utterances, by kind, the surest first.
+    """The findings about a table of utterances, in the order of `findings`, up to 200 per kind.
 
-    Names that the table has not got are passed over: it may have changed since the audit.
+    Names that are not in the table are skipped, because it may have changed since the audit.
     """
     row_of = {name: row for row, name in enumerate(table["utterance"].to_pylist())}
     typical = _typical_rows(findings, table)
@@ -76,7 +78,7 @@ def map_findings(findings: pa.Table, table: pa.Table) -> list[MapFinding]:
 def _points(
     finding: Mapping[str, Any], row_of: Mapping[str, int], typical: Mapping[str, int]
 ) -> list[int]:
-    """The rows of a finding's sides, each once."""
+    """The distinct rows that a finding plays."""
     sides = [
         (row_of if column.endswith("utterance") else typical).get(finding[column])
         for column in SIDES[finding["kind"]]
@@ -85,7 +87,7 @@ def _points(
 
 
 def _typical_rows(findings: pa.Table, table: pa.Table) -> dict[str, int]:
-    """The medoid of each speaker that a finding plays."""
+    """The medoid's row for each speaker that a finding names."""
     needed = set(findings["speaker"].to_pylist()) | set(findings["other_speaker"].to_pylist())
     vectors: Vectors = vectors_of(table)
     typical = {}

@@ -1,4 +1,4 @@
-"""Short MP3 clips of many recordings, as many as fit into a page."""
+"""Short MP3 clips of many recordings, up to a total size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Clips", "encode_clips", "path_around"]
 
 THREADS = min(8, usable_cores())
 CLIPS_AHEAD = 4 * THREADS
-"""that may be encoded before it is known whether they fit"""
+"""clips that are encoded before it is known whether they fit"""
 MP3_COMPRESSION = 0.5
 """libsndfile's scale 0 to 1; about 35 kbit/s for speech at 16 kHz"""
 RESAMPLING_MARGIN = 0.5
@@ -32,7 +32,10 @@ RESAMPLING_MARGIN = 0.5
 
 
 def path_around(path: str, moment: float, seconds: float) -> str:
-    """A recording from half of `seconds` before a moment of it, in seconds as it is played."""
+    """The segment of a recording that starts `seconds` / 2 before a moment.
+
+    Both are in seconds of the recording as it is played.
+    """
     recording = Segment.of(path)
     start = recording.start + max(0.0, moment - seconds / 2) * recording.speed
     return str(replace(recording, start=start))
@@ -40,12 +43,12 @@ def path_around(path: str, moment: float, seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Clips:
-    """The clips of N recordings; those that had no room are empty and in no list."""
+    """The clips of N recordings."""
 
     addresses: list[str]
-    """(N,): base64 MP3, or what `keep` made of it; "" for a recording without a clip"""
+    """(N,): base64 MP3, or what `keep` returned for it; "" for a recording without a clip"""
     failures: dict[int, str]
-    """why some could not be read, by their index"""
+    """why recordings could not be read, by index"""
 
 
 def encode_clips(
@@ -59,17 +62,25 @@ def encode_clips(
     first: Sequence[int] = (),
     keep: Callable[[str], str] = str,
 ) -> Clips:
-    """The first `seconds` of recordings as base64 MP3, up to `max_bytes` of them.
+    """Encode the first `seconds` of recordings as base64 MP3, up to `max_bytes` in all.
 
-    The recordings `first` come first. Then speakers take turns, each with recordings spread evenly
-    over its list. `keep` may put a clip elsewhere and give its address. Those that are `refused`,
-    with the reason by their index, are not read and count as failures. `on_clip` is called with the
-    number of recordings tried. The same input gives the same bytes.
+    The same input gives the same bytes.
+
+    Args:
+        paths: the recordings (N,)
+        speakers: their speakers (N,), who take turns, each with recordings spread evenly over its
+            own, until `max_bytes` are used
+        refused: why recordings must not be read, by index; they count as failures
+        seconds: length of a clip
+        max_bytes: limit on all clips, as base64
+        on_clip: called with the number of recordings tried so far
+        first: indices of recordings to encode before all others
+        keep: stores a clip, and returns its address
     """
     wanted = dict.fromkeys(row for row in first if row not in refused)
     rows_of = _rows_by_speaker(speakers)
-    passed_over = refused.keys() | wanted.keys()
-    queues = [deque(row for row in rows if row not in passed_over) for rows in rows_of]
+    excluded = refused.keys() | wanted.keys()
+    queues = [deque(row for row in rows if row not in excluded) for rows in rows_of]
     encoder = _Encoder(paths, [*wanted], queues, seconds)
     encoder.failures |= refused
     clips, num_clips, used = [""] * len(paths), 0, 0
@@ -96,7 +107,7 @@ def encode_clips(
 
 
 class _Encoder:
-    """Clips on demand; threads run a little ahead, in the order in which speakers take turns."""
+    """Encodes clips in threads, a few ahead, in the order in which speakers take turns."""
 
     def __init__(
         self,
@@ -114,7 +125,10 @@ class _Encoder:
         self.failures: dict[int, str] = {}
 
     def next_readable(self, queue: deque[int]) -> tuple[int, str]:
-        """Take recordings off `queue` up to one with a clip; (-1, "") when none has one."""
+        """Index and clip of the first readable recording in `queue`; (-1, "") if there is none.
+
+        It and those before it are removed from the queue.
+        """
         while queue:
             index = queue.popleft()
             try:
@@ -134,7 +148,7 @@ class _Encoder:
 
 
 def _rows_by_speaker(speakers: Sequence[str]) -> list[list[int]]:
-    """Each speaker's rows, speakers by name, in an order whose every start is spread."""
+    """The rows of each speaker, speakers by name, in the order of `_spread_order`."""
     rows_of: dict[str, list[int]] = {}
     for row, speaker in enumerate(speakers):
         rows_of.setdefault(speaker, []).append(row)
@@ -144,14 +158,14 @@ def _rows_by_speaker(speakers: Sequence[str]) -> list[list[int]]:
 
 
 def _spread_order(count: int) -> list[int]:
-    """0 … count - 1 in an order in which the first few lie evenly apart (bit reversal)."""
+    """0 … count - 1 in an order whose first n are evenly spaced, for any n (bit reversal)."""
     bits = max(count - 1, 0).bit_length()
     reversed_bits = (int(f"{rank:0{bits}b}"[::-1], 2) for rank in range(1 << bits))
     return [rank for rank in reversed_bits if rank < count]
 
 
 def _encode_clip(path: str, seconds: float) -> str:
-    """The start of a recording as base64 MP3; raises AudioError as `load` does."""
+    """The start of a recording as base64 MP3; raises the AudioErrors of `load`."""
     wave = _load_start(path, seconds)[: max(1, round(seconds * SAMPLE_RATE))]
     if wave.size == 0:
         raise AudioError(path, "the recording is too short", "too-short")
@@ -165,11 +179,11 @@ def _encode_clip(path: str, seconds: float) -> str:
 
 
 def _load_start(path: str, seconds: float) -> Wave:
-    """A recording, or at least its first `seconds`: an hour need not be decoded for a clip."""
+    """At least the first `seconds` of a recording, without decoding all of a long one."""
     recording = Segment.of(path)
     read = (seconds + RESAMPLING_MARGIN) * recording.speed
     end = min(recording.end, recording.start + read)
     try:
         return load(str(replace(recording, end=end)))
-    except AudioError:  # it is shorter, it cannot be read, or it begins with silence
+    except AudioError:  # the recording is shorter, unreadable, or begins with silence
         return load(path)

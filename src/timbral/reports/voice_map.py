@@ -1,4 +1,4 @@
-"""A voice map to listen to: one HTML file, with no network, in which a click plays an utterance."""
+"""The voice map: a self-contained HTML page on which a click plays an utterance."""
 
 from __future__ import annotations
 
@@ -27,32 +27,34 @@ __all__ = ["MAP_PAGE", "PageSummary", "Point", "write_voice_map"]
 MAP_PAGE = FileKind("a page that `map` wrote", signature=b'content="timbral map"')
 
 MOST_INSIDE = 2_000
-"""points whose sound lies inside the page"""
+"""with up to so many points, the audio is inside the page"""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One utterance on the map; `path` is its recording; one with a `note` is ringed."""
+    """One utterance on the map."""
 
     utterance: str
     speaker: str
     path: str
+    """its recording"""
     x: float
     y: float
     note: str = ""
+    """a remark; the point is then drawn with a ring"""
     refusal: str = ""
-    """why its recording is not to be read"""
+    """why its recording must not be read; empty: it may be"""
 
 
 @dataclass(frozen=True)
 class PageSummary:
-    """What a page holds."""
+    """The content of a page, in numbers."""
 
     num_points: int
     num_clips: int
     num_speakers: int
     unreadable: list[tuple[str, str]]
-    """path and reason of each recording that was tried and could not be read"""
+    """path and reason for each recording that could not be read"""
 
 
 def write_voice_map(
@@ -68,18 +70,26 @@ def write_voice_map(
     findings: Sequence[MapFinding] = (),
     progress: Progress = lambda done, total: None,
 ) -> PageSummary:
-    """Write one self-contained HTML file; `output` is replaced at once when the page is complete.
+    """Write the page; `output` is replaced at once when it is complete.
 
-    Each point plays the first `clip_seconds` of its recording, embedded as MP3, and a finding with
-    a moment as many seconds around that; of more than `most_inside` points they lie beside the
-    page, in the folder PAGE-sound, which goes with it, up to `max_folder_megabytes`. What
-    `findings` play comes before all else. When all clips would take more than `max_megabytes`
-    (10⁶ bytes, as embedded), speakers take turns until that much is used, each with utterances
-    spread evenly over its list; the other points are drawn pale. A recording that cannot be read
-    leaves its point without sound. Points can be colored by each of the `columns` instead of by
-    speaker. The same input gives the same bytes. `progress` is called with (done, total).
-    Raises DataError when there is no point or one is not finite, ConfigError for limits out of
-    range.
+    Each point plays the first `clip_seconds` of its recording, and a finding with a moment plays
+    that long around it. If all clips take more than the limit, those of `findings` come first, then
+    speakers take turns with utterances spread evenly over theirs; the remaining points, and those
+    of unreadable recordings, have no audio. The same input gives the same bytes.
+
+    Args:
+        points: the utterances
+        output: the page
+        title: its title
+        clip_seconds: length of a clip
+        max_megabytes: limit on the clips in the page, as base64 MP3, in 10⁶ bytes
+        most_inside: with more points, the clips are next to the page, in the folder PAGE-sound
+        max_folder_megabytes: limit on the clips in that folder
+        columns: by which points can be colored instead of by speaker
+        findings: findings of an audit, to list and play
+        progress: called with (done, total)
+
+    Raises DataError if there is no point or one is not finite, ConfigError for limits out of range.
     """
     _check(points, clip_seconds, max_megabytes)
     beside = ClipFolder(Path(output)) if len(points) > most_inside else None
@@ -111,7 +121,7 @@ def write_voice_map(
         beside.remove_others()
     return PageSummary(
         num_points=len(points),
-        num_clips=_num_sounding(clips, len(points)),
+        num_clips=_num_with_audio(clips, len(points)),
         num_speakers=len(speakers),
         unreadable=[(points[row].path, why) for row, why in failures.items()],
     )
@@ -120,32 +130,32 @@ def write_voice_map(
 def _with_moments(
     points: Sequence[Point], findings: Sequence[MapFinding], seconds: float
 ) -> tuple[list[Point], list[int | None]]:
-    """The points, behind them one for each finding with a moment, whose path begins shortly before
-    it; and the number of that for each finding."""
+    """The points, followed by one for each finding with a moment, whose recording starts shortly
+    before it; and the index of that one for each finding, or None.
+    """
     recordings: list[Point] = list(points)
-    numbers: list[int | None] = []
+    indices: list[int | None] = []
     for finding in findings:
         if finding.moment is None:
-            numbers.append(None)
+            indices.append(None)
             continue
         point = points[finding.points[0]]
-        numbers.append(len(recordings))
+        indices.append(len(recordings))
         path = path_around(point.path, finding.moment, seconds)
         recordings.append(replace(point, path=path))
-    return recordings, numbers
+    return recordings, indices
 
 
 def _played_first(findings: Sequence[MapFinding], moments: Sequence[int | None]) -> list[int]:
-    """The numbers of recordings that findings play: around a moment, or else from the start."""
-    each = zip(findings, moments, strict=True)
+    """The indices of the recordings that findings play, around a moment first."""
     return [
         row
-        for finding, moment in each
+        for finding, moment in zip(findings, moments, strict=True)
         for row in (*([] if moment is None else [moment]), *finding.points)
     ]
 
 
-def _num_sounding(clips: Clips, num_points: int) -> int:
+def _num_with_audio(clips: Clips, num_points: int) -> int:
     return sum(map(bool, clips.addresses[:num_points]))
 
 
@@ -183,25 +193,26 @@ def _data(
 
 
 def _fill_template(title: str, data: dict[str, Any], clips: Clips) -> str:
-    """Fill all markers in one pass, so that no name of an utterance is taken for a marker."""
+    """Fill all markers in one pass, so that an utterance's name cannot be taken for a marker."""
     total = len(data["x"])
-    sounding = _num_sounding(clips, total)
-    sound = f"{sounding:,} of {total:,} points have sound"
-    if sounding < total:
+    with_audio = _num_with_audio(clips, total)
+    sound = f"{with_audio:,} of {total:,} points have sound"
+    if with_audio < total:
         sound += "; pale ones do not"
     content = {
         "TITLE": html.escape(title),
         "COUNTS": f"{_count(total, 'utterance')} · {_count(len(data['speakers']), 'speaker')}",
         "SOUND": sound,
-        "SCATTER": _part("scatter.js"),
+        "SCATTER": _resource("scatter.js"),
         "DATA": _script_json(data),
         "CLIPS": _script_json(clips.addresses),
         "MEDIA": "data: blob: 'self' file:" if data["beside"] else "data: blob:",
     }
-    return re.sub(r"@@([A-Z]+)@@", lambda marker: content[marker[1]], _part("voice_map.html"))
+    return re.sub(r"@@([A-Z]+)@@", lambda marker: content[marker[1]], _resource("voice_map.html"))
 
 
-def _part(name: str) -> str:
+def _resource(name: str) -> str:
+    """The text of a file that comes with this package."""
     return files("timbral.reports").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -210,6 +221,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _script_json(value: object) -> str:
-    """JSON that is safe inside <script>: no character in it can end the element."""
+    """JSON that is safe inside <script>, because no character in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
