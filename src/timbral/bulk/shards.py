@@ -20,7 +20,7 @@ from timbral.data.file_state import FileState, content_name, file_stamp
 from timbral.data.manifest import Utterance
 from timbral.embeddings.table import OPTIONAL_FIELDS, embedded_schema
 from timbral.embeddings.utterance_columns import utterance_columns
-from timbral.errors import AudioError, DataError
+from timbral.errors import AudioError, DataError, first_line
 from timbral.inference.embedder import Embedder
 from timbral.io.json_parsing import parse_json
 from timbral.io.storage import Folder
@@ -247,7 +247,7 @@ def read_shard(folder: Folder, shard: Shard) -> tuple[pa.Table, list[dict[str, s
         table = parse_shard(content, path)
         failures = parse_json(table.schema.metadata[b"failures"])
     except DAMAGED as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise DataError(
             f"{path}: is damaged ({reason}); delete it and start again, and its recordings are "
             "embedded again"

@@ -53,7 +53,7 @@ import pyarrow.parquet
 
 from timbral.embeddings.precision import precision_of, with_precision
 from timbral.embeddings.utterance_columns import utterance_columns
-from timbral.errors import ConfigError, DataError
+from timbral.errors import ConfigError, DataError, first_line
 from timbral.io.files import atomic_write
 from timbral.io.near_names import beside
 from timbral.io.outputs import EMBEDDINGS, FileKind
@@ -195,7 +195,7 @@ def read_embeddings(folder: str | Path) -> pa.Table:
         table = pa.parquet.read_table(path)
         columns, embedding_dim = utterance_columns(table, path)
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise DataError(f"{path}: cannot be read as Parquet ({reason})") from None
     schema = utterance_schema(embedding_dim)
     own = pa.table([columns[name] for name in schema.names], schema)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder
-from timbral.errors import ConfigError, TimbralError
+from timbral.errors import ConfigError, TimbralError, first_line
 
 __all__ = ["LARGEST_LEAK", "ContractCheck", "check_contract", "refuse_broken"]
 
@@ -81,8 +81,7 @@ def _tried(
     except (_BrokenError, TimbralError) as error:
         return ContractCheck(name, False, str(error))
     except Exception as error:  # the code is its user's: it may raise anything
-        text = str(error).strip().partition("\n")[0]
-        return ContractCheck(name, False, f"{type(error).__name__}: {text}")
+        return ContractCheck(name, False, f"{type(error).__name__}: {first_line(error)}")
 
 
 def _waves(encoder: SpeakerEncoder) -> Iterator[Tensor]:

@@ -1,1 +1,1 @@
-"""From an encoder and a list of trials to its error rates."""
+"""Evaluate encoders on lists of trials, and fit calibrations to the results."""

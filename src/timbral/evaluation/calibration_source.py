@@ -1,4 +1,4 @@
-"""What a Calibration is fitted to: trials, vectors of their recordings, and whose they are."""
+"""The data that a Calibration is fitted to: trials, and the vectors of their recordings."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from timbral.evaluation.evaluated_trials import (
     read_evaluated_trials,
     read_evaluated_vectors,
 )
-from timbral.evaluation.evaluation_job import EvaluationJob
-from timbral.io.files import read_json
+from timbral.evaluation.evaluation_job import EvaluationJob, read_result
 from timbral.io.types import Ints, Progress
 from timbral.scoring.calibrated_scores import conditions_of, identity_of
 from timbral.scoring.list_speakers import listed_speakers
@@ -36,16 +35,16 @@ Speakers = str | Path | Mapping[str, str] | None
 
 @dataclass(frozen=True)
 class CalibrationSource:
-    """Trials of one encoder's vectors."""
+    """Trials, scored by the vectors of one encoder."""
 
     encoder: str
     weights_sha256: str
     embedding_sha256: str
-    """of preprocessing and windows; empty for vectors of other tools"""
+    """hash of preprocessing and windows; empty for vectors of other tools"""
     description: str
     trials: EvaluatedTrials
     recordings: TrialVectors | None
-    """None: no directions are taken out"""
+    """None: no directions are removed"""
     measured: bool
     """whether the conditions of the trials are known"""
 
@@ -59,7 +58,11 @@ class CalibrationSource:
         with_vectors: bool,
         progress: Progress,
     ) -> CalibrationSource:
-        """A folder that `evaluate` wrote; its recordings are read again and measured."""
+        """Read a folder from `evaluate`; its recordings are read again and measured.
+
+        Arguments as for `calibrate`; `with_vectors`: whether directions may be removed. Raises
+        DataError as `calibrate` does.
+        """
         job = EvaluationJob.of_folder(folder)
         if job is None:
             raise DataError(f"{folder}: contains no evaluation; {_where_evaluations_are(folder)}")
@@ -69,12 +72,12 @@ class CalibrationSource:
                 "plain cosines, as `verify` computes them; evaluate without a norm"
             )
         found = read_evaluated_vectors(folder, job, vectors) if with_vectors else None
-        of_names = listed_speakers(speakers, folder / SCORES)
-        trials = read_evaluated_trials(folder, job, of_names, progress)
+        known_speakers = listed_speakers(speakers, folder / SCORES)
+        trials = read_evaluated_trials(folder, job, known_speakers, progress)
         if min_speech:
             trials = trials.with_speech(min_speech)
         return cls(
-            _encoder(folder),
+            read_result(folder, "encoder") or "",
             job.weights_sha256,
             job.embedding_sha256,
             Path(job.root).name,
@@ -92,10 +95,11 @@ class CalibrationSource:
         root: str | Path,
         min_speech: float,
     ) -> CalibrationSource:
-        """A file that `score` wrote, and the vectors that it scored.
+        """Read a file from `score`, and the vectors that were scored.
 
-        Conditions are those that the vectors' table has of all recordings. Vectors of other tools
-        have none. Raises DataError for scores that are not the vectors' cosines.
+        The conditions are read from the vectors' table; vectors of other tools have none. Arguments
+        as for `calibrate`. Raises ConfigError without `vectors`, DataError for scores that are not
+        the vectors' cosines.
         """
         if vectors is None:
             raise ConfigError(
@@ -103,7 +107,7 @@ class CalibrationSource:
                 f"vectors that were scored{_or_folder(Path(scores))}"
             )
         listed, found = read_scores(scores), read_vectors(vectors)
-        weights, prepared = identity_of(found, vectors)
+        weights, embedding = identity_of(found, vectors)
         if not listed.trials.is_labeled:
             raise DataError(
                 f"{scores}: a calibration needs labeled target and non-target trials, as `score` "
@@ -111,12 +115,12 @@ class CalibrationSource:
             )
         rows = _rows(listed.trials, found, root, vectors)
         measured = conditions_of(found, rows)
-        if measured is None and (prepared or min_speech):
+        if measured is None and (embedding or min_speech):
             raise DataError(
                 f"{vectors}: its table lacks net speech and bandwidth of recordings"
                 + (
                     ", because an older version of timbral wrote it; embed into a new folder"
-                    if prepared
+                    if embedding
                     else ", so `min_speech` cannot leave anything out"
                 )
             )
@@ -132,18 +136,12 @@ class CalibrationSource:
                 "`norm`"
             )
         return cls(
-            found.encoder, weights, prepared, scores.name, trials, recordings, measured is not None
+            found.encoder, weights, embedding, scores.name, trials, recordings, measured is not None
         )
 
 
-def _encoder(folder: Path) -> str:
-    content = read_json(folder / "evaluation.json")
-    name = content.get("encoder") if isinstance(content, dict) else None
-    return name if isinstance(name, str) else ""
-
-
 def _rows(trials: TrialList, found: NamedVectors, root: str | Path, vectors: str | Path) -> Ints:
-    """The vector of each name (K,); DataError when one has none."""
+    """The row of each name's vector (K,); DataError if one has none."""
     rows = found.rows_of(trials.names, root)
     if (rows < 0).any():
         raise DataError(
@@ -162,6 +160,7 @@ def _trials(
     rows: Ints,
     measured: Conditions | None,
 ) -> EvaluatedTrials:
+    """The trials with speakers: those given, else those of the vectors' table, else unknown."""
     if speakers is None and found.speakers is not None:
         names = found.speakers.take(pa.array(rows))
         unknown = pc.sum(pc.equal(names, "")).as_py()
@@ -170,15 +169,15 @@ def _trials(
                 f"{unknown:,} of {len(rows):,} recordings of the trials have no speaker in the "
                 "vectors' table; give `speakers`"
             )
-        of_names = numbered(names)
+        codes = numbered(names)
     else:
-        of_names = speakers_of(listed.trials, speakers)
+        codes = speakers_of(listed.trials, speakers)
     conditions = Conditions(*np.ones((3, len(rows)))) if measured is None else measured
-    return EvaluatedTrials.of(listed, of_names, conditions)
+    return EvaluatedTrials.of(listed, codes, conditions)
 
 
 def _where_evaluations_are(folder: Path) -> str:
-    """What to name instead of a folder that is a run's, or the scores of none."""
+    """Advice for a folder that is no evaluation: the evaluations in it, if it is a run."""
     from timbral.checkpoints.run_card import EVALUATIONS  # imports torch
 
     inside = sorted(path for path in (folder / EVALUATIONS).glob("*/") if path.is_dir())
@@ -189,6 +188,6 @@ def _where_evaluations_are(folder: Path) -> str:
 
 
 def _or_folder(scores: Path) -> str:
-    """That the folder of an evaluation's scores says it all."""
+    """Advice for scores in the folder of an evaluation: the folder may be given instead."""
     is_evaluation = EvaluationJob.of_folder(scores.parent) is not None
     return f", or give the evaluation's folder, {scores.parent}" if is_evaluation else ""

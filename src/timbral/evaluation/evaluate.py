@@ -142,7 +142,7 @@ def _job(
     options: ScoreOptions,
     allow_seen: bool,
 ) -> ListEvaluation:
-    """What is to be done; the encoder is loaded when the list has been checked."""
+    """The evaluation to run. The encoder is loaded only after the list was checked."""
     check_root(options.recordings_of(listed).recordings.to_pylist(), root)
     embedder = embedder_of(encoder)
     if options.calibration is not None:

@@ -1,4 +1,4 @@
-"""What an evaluation found, in the model card of the run that it was kept in."""
+"""Add an evaluation to the model card of the run whose folder contains it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["note_in_card"]
 
 
 def note_in_card(embedder: Embedder, output: Path) -> None:
-    """Write RUN/README.md again where `output` is RUN/evaluation/NAME, and of its best weights."""
+    """Rewrite RUN/README.md if `output` is RUN/evaluation/NAME and evaluated RUN's best weights."""
     run = output.absolute().parent.parent
     if not torch_is_loaded() or not RUN.is_in(run):  # an exported model has no network to describe
         return
@@ -23,6 +23,6 @@ def note_in_card(embedder: Embedder, output: Path) -> None:
     if output.absolute().parent.name != EVALUATIONS or not is_checkpoint(run):
         return
     network = embedder.runtime.network
-    is_its_own = find_checkpoint(run).weights_sha256 == embedder.weights_sha256
-    if is_its_own and isinstance(network, SpeakerEncoder):
+    is_best = find_checkpoint(run).weights_sha256 == embedder.weights_sha256
+    if is_best and isinstance(network, SpeakerEncoder):
         write_run_card(run, network)

@@ -1,8 +1,8 @@
-"""The trials of an evaluation's folder, with conditions and vectors of their recordings."""
+"""The trials in an evaluation's folder, with the conditions and vectors of their recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,8 @@ from timbral.audio.quality.measures import Quality
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.errors import AudioError, DataError
-from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob
+from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob, read_result
 from timbral.evaluation.listed_files import ListedFiles
-from timbral.io.files import read_json
 from timbral.io.threads import map_ahead
 from timbral.io.types import Ints, Progress, Vectors
 from timbral.scoring.calibration_fit import TrialData
@@ -29,24 +28,25 @@ from timbral.scoring.trial_vectors import TrialVectors
 __all__ = ["EvaluatedTrials", "read_evaluated_trials", "read_evaluated_vectors"]
 
 COSINE_ERROR = 2e-3
-"""between a score and its vectors' cosine: bf16 vectors differ by that from one batch to another"""
+"""largest difference between a score and its vectors' cosine: bf16 vectors differ by that much
+between batches"""
 
 
 @dataclass(frozen=True)
 class EvaluatedTrials:
-    """Trials of an evaluation, and what was measured of their R recordings."""
+    """N trials of an evaluation, and the conditions of their R recordings."""
 
     data: TrialData
     names: pa.Array
-    """(R,)"""
+    """(R,) names of the recordings in the list"""
     rows: tuple[Ints, Ints]
-    """of both sides of the trials, (N,) each"""
+    """(N,) each: rows of the recordings on both sides of the trials"""
     conditions: Conditions
     """(R,)"""
 
     @classmethod
     def of(cls, scored: ScoredList, speakers: Ints, conditions: Conditions) -> EvaluatedTrials:
-        """Of labeled trials over R names, with a number of a speaker (R,) for each."""
+        """The trials of a scored list over R names, with codes of their speakers (R,)."""
         trials = scored.trials
         first, second = trials.first.astype(np.int64), trials.second.astype(np.int64)
         data = TrialData(
@@ -60,9 +60,9 @@ class EvaluatedTrials:
         return cls(data, trials.names, (first, second), conditions)
 
     def with_speech(self, seconds: float) -> EvaluatedTrials:
-        """The trials of two recordings that hold so much net speech, in seconds, each.
+        """The trials in which both recordings have at least so many seconds of net speech.
 
-        Raises DataError when none is left.
+        Raises DataError if there is none.
         """
         enough = self.conditions.speech_seconds >= seconds
         kept = enough[self.rows[0]] & enough[self.rows[1]]
@@ -71,8 +71,8 @@ class EvaluatedTrials:
                 f"`min_speech`: in no trial have both recordings {seconds:g} s of net speech or "
                 f"more; the longest has {self.conditions.speech_seconds.max():.1f} s"
             )
-        left = [rows[kept] for rows in self.rows]
-        used, rows = np.unique(np.concatenate(left), return_inverse=True)
+        kept_rows = [rows[kept] for rows in self.rows]
+        used, rows = np.unique(np.concatenate(kept_rows), return_inverse=True)
         first, second = np.split(rows, 2)
         return EvaluatedTrials(
             self.data.select(kept),
@@ -82,9 +82,9 @@ class EvaluatedTrials:
         )
 
     def with_vectors(self, found: NamedVectors, root: str) -> TrialVectors:
-        """The recordings' vectors, in whose table their locations below `root` stand.
+        """The recordings with their vectors, which are found by their locations below `root`.
 
-        Raises DataError when one is missing, or the scores are not the vectors' cosines.
+        Raises DataError if a vector is missing, or the scores are not the vectors' cosines.
         """
         locations = pa.array(ListedFiles(root).locations(self.names.to_pylist()))
         paths = found.names if found.paths is None else found.paths
@@ -103,7 +103,7 @@ class EvaluatedTrials:
         return recordings
 
     def recordings(self, vectors: Vectors) -> TrialVectors | None:
-        """The recordings with their vectors (R, E); None when the scores are not their cosines."""
+        """The recordings with their vectors (R, E); None if the scores are not their cosines."""
         speakers = np.zeros(len(self.names), dtype=np.int64)
         speakers[self.rows[0]], speakers[self.rows[1]] = self.data.first, self.data.second
         recordings = TrialVectors(vectors, speakers, *self.rows)
@@ -117,10 +117,10 @@ def read_evaluated_trials(
     speakers: str | Path | Mapping[str, str] | None,
     progress: Progress = lambda done, total: None,
 ) -> EvaluatedTrials:
-    """The scored trials of an evaluation, with their conditions.
+    """The scored trials of an evaluation, with the conditions of their recordings.
 
-    `job` is that of the folder, `speakers` and `progress` as for `calibrate`. Raises DataError for
-    a recording that cannot be read.
+    `job` is the folder's, `speakers` and `progress` are as for `calibrate`. Raises DataError for
+    trials without labels, and for a recording that cannot be read.
     """
     scored = read_scores(folder / SCORES)
     trials = scored.trials
@@ -129,37 +129,37 @@ def read_evaluated_trials(
             f"{folder / SCORES}: a calibration needs target and non-target trials; evaluate a "
             "list with both"
         )
-    of_names = speakers_of(trials, speakers)
+    codes = speakers_of(trials, speakers)
     locations = ListedFiles(job.root).locations(trials.names.to_pylist())
-    return EvaluatedTrials.of(scored, of_names, _measure(locations, progress))
+    return EvaluatedTrials.of(scored, codes, _measure(locations, progress))
 
 
 def _measure(locations: list[str], progress: Progress) -> Conditions:
-    """Conditions of recordings (N,); DataError for the first that cannot be read."""
+    """The conditions of recordings (N,); DataError for the first that cannot be read."""
 
-    def measured(location: str) -> Quality:
+    def measure_file(location: str) -> Quality:
         return measure(*decode(location))
 
-    found: list[Quality] = []
+    measured: list[Quality] = []
     try:
-        for each in map_ahead(measured, locations):
-            found.append(each)
-            progress(len(found), len(locations))
+        for quality in map_ahead(measure_file, locations):
+            measured.append(quality)
+            progress(len(measured), len(locations))
     except AudioError as error:
         raise DataError(
             f"{error}; the recordings of the evaluation must be where they were"
         ) from None
-    return Conditions.of(found)
+    return Conditions.of(measured)
 
 
 def read_evaluated_vectors(
     folder: Path, job: EvaluationJob, given: str | Path | None
 ) -> NamedVectors:
-    """The vectors that an evaluation was scored from: `given`, or where it left them.
+    """The vectors from which an evaluation was scored: `given`, or those where it stored them.
 
-    Raises DataError when they are not there any more, or of other weights.
+    Raises DataError if they are no longer there, or are from other weights.
     """
-    source = next(iter([Path(given)] if given is not None else _vectors_of(folder)), None)
+    source = _find_vectors(folder) if given is None else Path(given)
     if source is None:
         raise DataError(
             f"{folder}: its vectors are no longer there; give `vectors`, or set `directions` to "
@@ -174,13 +174,10 @@ def read_evaluated_vectors(
     return found
 
 
-def _vectors_of(folder: Path) -> Iterator[Path]:
-    content = read_json(folder / "evaluation.json")
-    noted = content.get("vectors") if isinstance(content, dict) else None
-    for path in (
-        *([Path(noted)] if isinstance(noted, str) else []),
-        folder / VECTORS,
-        folder.parent / VECTORS,
-    ):
-        if path.exists():
-            yield path
+def _find_vectors(folder: Path) -> Path | None:
+    """The folder of an evaluation's vectors: where it says, else in or next to it."""
+    stored = read_result(folder, "vectors")
+    candidates = [folder / VECTORS, folder.parent / VECTORS]
+    if stored is not None:
+        candidates.insert(0, Path(stored))
+    return next((path for path in candidates if path.exists()), None)

@@ -1,6 +1,6 @@
-"""What decides the scores in an evaluation's folder, kept in it as .evaluation/job.json.
+"""The job of an evaluation: all that its scores depend on, stored as .evaluation/job.json.
 
-A folder holds the scores of one such job: another list, other weights or other recordings need
+A folder contains the scores of one job: another list, other weights or other recordings need
 another folder.
 """
 
@@ -20,16 +20,20 @@ from timbral.io.storage import location_of
 from timbral.scoring.score_options import ScoreOptions
 
 __all__ = [
+    "RESULTS",
     "VECTORS",
     "EvaluationJob",
     "claim_evaluation",
     "default_folders",
     "folder_for",
+    "read_result",
     "vectors_for",
 ]
 
 VECTORS = "vectors"
-"""the folder of vectors in that of an evaluation, or beside those of several"""
+"""name of the folder of vectors in that of an evaluation, or next to those of several"""
+RESULTS = "evaluation.json"
+"""name of the file with the results in the folder of an evaluation"""
 
 OWN_FOLDER = ".evaluation"
 JOB_NAME = "job.json"
@@ -37,14 +41,14 @@ JOB_NAME = "job.json"
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """Weights, how they are applied, trials, and where the recordings lie."""
+    """Weights, how they are applied, trials, and the folder of the recordings."""
 
     weights_sha256: str
     embedding_sha256: str
-    """of preprocessing and windows"""
+    """hash of preprocessing and windows"""
     precision: str
     trials_sha256: str
-    """of the list's file"""
+    """hash of the list's file"""
     root: str
     scoring: str
     """normalization and its cohort; empty for cosines"""
@@ -64,7 +68,7 @@ class EvaluationJob:
 
     @classmethod
     def of_folder(cls, folder: Path) -> EvaluationJob | None:
-        """The job of the scores in a folder; None when it holds none. DataError for other JSON."""
+        """The job of the scores in a folder; None if there are none. DataError for other JSON."""
         path = folder / OWN_FOLDER / JOB_NAME
         if not path.exists():
             return None
@@ -86,10 +90,9 @@ class EvaluationJob:
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
 
     def difference(self, other: EvaluationJob) -> str:
-        """What the scores of another job are those of, in words."""
+        """How another job differs from this one, as text."""
         if self.weights_sha256 != other.weights_sha256:
-            one, another = (job.weights_sha256[:8] for job in (other, self))
-            return f"other weights ({one}, not {another})"
+            return f"other weights ({other.weights_sha256[:8]}, not {self.weights_sha256[:8]})"
         if self.trials_sha256 != other.trials_sha256:
             return "another list of trials"
         if self.root != other.root:
@@ -100,7 +103,7 @@ class EvaluationJob:
 
 
 def claim_evaluation(folder: Path, job: EvaluationJob) -> None:
-    """Make `folder` that of `job`; DataError when it holds other scores, or anything else."""
+    """Store `job` in `folder`; DataError if it contains other scores, or anything else."""
     claim_folder(folder, EVALUATION)
     found = EvaluationJob.of_folder(folder)
     if found is not None and found != job:
@@ -111,6 +114,13 @@ def claim_evaluation(folder: Path, job: EvaluationJob) -> None:
     write_json(folder / OWN_FOLDER / JOB_NAME, asdict(job))
 
 
+def read_result(folder: Path, key: str) -> str | None:
+    """A text among the results in the folder of an evaluation; None if there is none."""
+    content = read_json(folder / RESULTS)
+    value = content.get(key) if isinstance(content, dict) else None
+    return value if isinstance(value, str) else None
+
+
 def default_folders(
     embedder: Embedder,
     trials: Path,
@@ -119,13 +129,15 @@ def default_folders(
     home: Path,
     name: str,
 ) -> tuple[Path, Path]:
-    """Where the results of a list go, HOME/NAME, and the vectors of all lists, HOME/vectors."""
+    """The folders for the results of a list, HOME/NAME, and for the vectors of all lists,
+    HOME/vectors; with a hash appended if they are in use for another job.
+    """
     job = EvaluationJob.of(embedder, file_sha256(trials), root, options)
     return folder_for(job, home / name), vectors_for(embedder, root, home / VECTORS)
 
 
 def vectors_for(embedder: Embedder, root: str | Path, folder: Path) -> Path:
-    """`folder`, with a hash behind its name where it holds vectors of other weights or root."""
+    """`folder`, with a hash appended to its name if it has vectors of other weights or root."""
     job = EmbedJob.of(embedder, root)
     path = folder / WORK_FOLDER / JOB_FILE
     if not path.exists() or EmbedJob.parse(path.read_bytes(), str(path)) == job:
@@ -134,9 +146,9 @@ def vectors_for(embedder: Embedder, root: str | Path, folder: Path) -> Path:
 
 
 def folder_for(job: EvaluationJob, folder: Path) -> Path:
-    """`folder`, with a hash behind its name where it holds other scores: what is other, in short.
+    """`folder`, with hashes appended to its name if it contains other scores.
 
-    The weights' hash for those of other weights, the job's for those of another list.
+    The hash of the weights if they differ, and that of the job if anything else does.
     """
     found = EvaluationJob.of_folder(folder)
     if found is None:

@@ -1,4 +1,4 @@
-"""An encoder on a list of trials: embed, score, write."""
+"""Evaluate an encoder on a list of trials: embed, score, write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from timbral.data.training_list import Seen, TrainingList
 from timbral.embeddings.named_vectors import NamedVectors, read_vectors
 from timbral.errors import DataError
 from timbral.evaluation.evaluated_run import note_in_card
-from timbral.evaluation.evaluation_job import VECTORS, EvaluationJob, claim_evaluation
+from timbral.evaluation.evaluation_job import (
+    RESULTS,
+    VECTORS,
+    EvaluationJob,
+    claim_evaluation,
+)
 from timbral.evaluation.listed_files import ListedFiles
 from timbral.inference.embedder import Embedder
 from timbral.io.files import file_sha256, write_json, write_jsonl
@@ -51,18 +56,19 @@ class Evaluation(Figures):
     num_failures: int = 0
     """recordings that could not be used"""
     num_missing: int = 0
-    """trials left out for want of them"""
+    """trials left out because of them"""
     conditions: tuple[Condition, ...] = ()
-    """figures of the columns that were asked for"""
+    """figures by the requested columns"""
     num_seen_speakers: int = 0
-    """of the trials, that the encoder was trained on, as far as it is known"""
+    """speakers of the trials on whom the encoder was trained, if that is known"""
     num_seen_recordings: int = 0
+    """likewise, recordings"""
     note: str = ""
-    """what to know of the list and the cohort, in words; else empty"""
+    """remarks on the list and the cohort; may be empty"""
 
     @property
     def seen_note(self) -> str:
-        """What to know of speakers and recordings that training saw; else empty."""
+        """A remark on speakers and recordings seen in training; empty if there are none."""
         if not self.num_seen_speakers and not self.num_seen_recordings:
             return ""
         return (
@@ -73,29 +79,30 @@ class Evaluation(Figures):
 
 @dataclass(frozen=True)
 class ScoredRecordings:
-    """What scoring a list without error rates ended with: it has no labels, or of one kind only."""
+    """The result for a list without error rates: without labels, or with one kind of trial."""
 
     num_trials: int
-    """scored"""
+    """number of scored trials"""
     num_failures: int
     """recordings that could not be used"""
     num_missing: int
-    """trials left out for want of them"""
+    """trials left out because of them"""
     note: str = ""
-    """what to know of the list and the cohort, in words; else empty"""
+    """remarks on the list and the cohort; may be empty"""
 
 
 @dataclass(frozen=True)
 class ListEvaluation:
-    """One evaluation: what, on what, how, and where its results go (None: nowhere)."""
+    """One encoder, one list of trials, and how to score and store it."""
 
     embedder: Embedder
     trials: Path
     listed: TrialList
-    """what the file `trials` holds"""
+    """the content of the file `trials`"""
     root: str | Path
     options: ScoreOptions
     output: Path | None
+    """folder of the results; None: they are not stored"""
     allow_seen: bool = False
 
     @cached_property
@@ -104,7 +111,7 @@ class ListEvaluation:
 
     @contextmanager
     def vectors_folder(self, given: str | Path | None) -> Iterator[Path]:
-        """The folder `given`, or that in the output, or one that is gone afterwards."""
+        """The folder for the vectors: `given`, else in the output, else a temporary one."""
         if given is not None:
             yield Path(given)
         elif self.output is not None:
@@ -137,7 +144,7 @@ class ListEvaluation:
         return evaluation
 
     def score(self, vectors: Path, engine: Engine, progress: Progress) -> ScoredRecordings:
-        """As `run`, of a list that has no error rates: scores are written, and no page."""
+        """Like `run`, for a list that has no error rates: scores are written, but no page."""
         recordings = self.options.recordings_of(self.listed)
         self._seen(recordings)
         done, embedded = self._embed_and_score(recordings, vectors, engine, progress)
@@ -157,7 +164,7 @@ class ListEvaluation:
         engine: Engine,
         progress: Progress,
     ) -> tuple[ListScores, ListSummary]:
-        """Scores and failures, which are written."""
+        """The scores, and the summary of embedding; scores and failures are also written."""
         if self.output is not None:
             list_sha256 = file_sha256(self.trials)
             job = EvaluationJob.of(self.embedder, list_sha256, self.root, self.options)
@@ -184,11 +191,11 @@ class ListEvaluation:
             "trial_list_sha256": file_sha256(self.trials),
             "vectors": str(vectors.absolute()),
         }
-        write_json(output / "evaluation.json", {**results, **identity})
+        write_json(output / RESULTS, {**results, **identity})
 
     @staticmethod
     def _write_scores(output: Path, done: ListScores) -> None:
-        """The cosines, and llrs where there are any: else those of an earlier run go."""
+        """Write the scores, and the llrs if there are any; otherwise delete earlier llrs."""
         write_scores(output / SCORES, done.scored.trials, done.scored.scores)
         if done.calibrated is None:
             (output / LLRS).unlink(missing_ok=True)
@@ -196,7 +203,10 @@ class ListEvaluation:
             write_scores(output / LLRS, done.scored.trials, done.calibrated.llrs)
 
     def _write_speakers(self, output: Path, done: ListScores, recordings: NamedRecordings) -> None:
-        """Who speaks, beside the scores, for `calibrate` and `compare`; nothing that is guessed."""
+        """Write the given speakers next to the scores, for `calibrate` and `compare`.
+
+        Guessed ones are not written.
+        """
         if self.options.speakers is None:
             speakers_file(output / SCORES).unlink(missing_ok=True)
             return
@@ -206,7 +216,10 @@ class ListEvaluation:
         write_speakers(output / SCORES, zip(names.to_pylist(), speakers.to_pylist(), strict=True))
 
     def _seen(self, recordings: NamedRecordings) -> Seen:
-        """What of the list the encoder was trained on; DataError unless that is allowed."""
+        """Speakers and recordings of the list on which the encoder was trained.
+
+        Raises DataError if there are any, unless they are allowed.
+        """
         path = self.embedder.training_list
         if path is None:
             return Seen()
@@ -227,17 +240,17 @@ class ListEvaluation:
     def _score(
         self, recordings: NamedRecordings, vectors: Path, embedded: ListSummary
     ) -> ListScores:
-        """Score from the vectors; DataError, with the first failure, when too many are missing."""
+        """Score from the vectors; DataError, with the first failure, if too many are missing."""
         if len(embedded.failures) == embedded.num_recordings:
             raise DataError(f"no trial could be scored{_why(embedded)}{ROOT_ADVICE}")
         found = read_vectors(vectors)
         locations = self._files.locations(recordings.recordings.to_pylist())
-        rows = pc.index_in(pa.array(locations, pa.string()), value_set=found.paths)
+        indices = pc.index_in(pa.array(locations, pa.string()), value_set=found.paths)
         try:
-            at = np.asarray(pc.fill_null(rows, -1), dtype=np.int64)
-            own, note = self._own_calibration(found, at)
+            rows = np.asarray(pc.fill_null(indices, -1), dtype=np.int64)
+            own, note = self._own_calibration(found, rows)
             options = self.options if own is None else replace(self.options, calibration=own)
-            done = score_list(self.listed, recordings, found, at, options)
+            done = score_list(self.listed, recordings, found, rows, options)
             if note and done.figures is not None:
                 return replace(done, figures=replace(done.figures, calibration_note=note))
             return done
@@ -247,7 +260,7 @@ class ListEvaluation:
             raise DataError(f"{error}{_why(embedded)}") from None
 
     def _own_calibration(self, found: NamedVectors, rows: Ints) -> tuple[Calibration | None, str]:
-        """The encoder's own, where none was given and it applies, or why it does not."""
+        """The encoder's own calibration if none was given and it applies, else why it does not."""
         own = self.embedder.calibration
         if own is None or self.options.calibration is not None:
             return None, ""
@@ -284,12 +297,14 @@ class ListEvaluation:
 
 
 def _one_kind(done: ListScores, embedded: ListSummary) -> str:
+    """The error for a list of which only target or only non-target trials could be scored."""
     labels = done.scored.trials.labels
     kind = "target" if (labels == 1).any() else "non-target"
     return f"only {kind} trials could be scored{_why(embedded)}{ROOT_ADVICE}"
 
 
 def _why(embedded: ListSummary) -> str:
+    """The number of failures and the first one, for an error."""
     first = embedded.failures[0]
     return (
         f": {len(embedded.failures)} recordings could not be used, the first {first['path']}: "

@@ -1,4 +1,4 @@
-"""Where the recordings of a list lie: lists name files, files without a suffix, or ids alone."""
+"""Find the recordings of a list, which may name files, files without a suffix, or only ids."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["ListedFiles"]
 
 
 class ListedFiles:
-    """The recordings below a folder, by the names that lists have for them.
+    """The recordings below a folder, by the names that lists use for them.
 
-    A name with the suffix of a recording is a path from `root`, or a whole one, as is that of any
-    file that is there. Others are looked for among all recordings below `root`: the path without
-    its suffix, or the file's name alone. Nothing is looked for behind URLs, nor below ``/``.
+    A name with the suffix of an audio file, or of any existing file, is a path, relative to `root`
+    or absolute. Other names are looked up among all recordings below `root`: as a path without its
+    suffix, or as a file name without its suffix. URLs and ``/`` are not searched.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -28,18 +28,18 @@ class ListedFiles:
     def locations(self, names: Sequence[str]) -> list[str]:
         """The absolute path or URL of each name.
 
-        Raises DataError for a file's name alone that several recordings have.
+        Raises DataError for a name that several recordings have.
         """
         return [self._location(name) for name in names]
 
     @property
     def is_everything(self) -> bool:
-        """Whether the root is that of the file system: to look through all disks takes too long."""
+        """Whether `root` is the root of the file system, which takes too long to search."""
         return not is_url(self.root) and len(Path(self.root).resolve().parts) == 1
 
     @property
     def example(self) -> str:
-        """Of a recording below the root, as a path from there; empty where there is none."""
+        """The path of one recording, relative to `root`; empty if there is none."""
         paths = (found[0] for found in self._by_path.values())
         return min(paths, key=lambda path: path.count("/"), default="")
 
@@ -61,7 +61,7 @@ class ListedFiles:
 
     @cached_property
     def _by_path(self) -> dict[str, list[str]]:
-        """Paths from the root, by themselves without their suffix."""
+        """Paths relative to the root, by the path without its suffix."""
         if self.is_everything or is_url(self.root) or not Path(self.root).is_dir():
             return {}
         found: dict[str, list[str]] = {}
@@ -72,7 +72,7 @@ class ListedFiles:
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:
-        """Paths from the root, by the names of their files without a suffix."""
+        """Paths relative to the root, by the file name without its suffix."""
         found: dict[str, list[str]] = {}
         for stem, paths in self._by_path.items():
             found.setdefault(stem.rsplit("/", 1)[-1], []).extend(paths)

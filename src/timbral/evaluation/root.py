@@ -1,4 +1,4 @@
-"""Whether a list of trials is of the folder that it is said to be of."""
+"""Check that the recordings of a list are below the given folder."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from timbral.io.storage import is_url
 
 __all__ = ["check_root"]
 
-LOOKED_FOR = 50
-"""recordings, evenly spread over the list: a disk answers for them at once"""
+NUM_CHECKED = 50
+"""recordings, spread evenly over the list, whose existence is checked; that takes no time"""
 
 
 def check_root(recordings: Sequence[str], root: str | Path) -> None:
-    """DataError when none of some of the `recordings` is there: `root` is most likely another.
+    """Raise DataError if none of up to 50 of the recordings exists: `root` is most likely wrong.
 
-    Asked before anything is loaded or written. Recordings behind URLs are not looked for.
+    URLs are not checked.
     """
-    step = -(-len(recordings) // LOOKED_FOR) or 1
+    step = -(-len(recordings) // NUM_CHECKED) or 1
     listed = ListedFiles(root)
-    some = recordings[::step]
-    files = [Segment.of(location).file for location in listed.locations(some)]
+    checked = recordings[::step]
+    files = [Segment.of(location).file for location in listed.locations(checked)]
     on_disk = [file for file in files if not is_url(file)]
     if on_disk and not any(Path(file).exists() for file in on_disk):
         example = listed.example
-        there = f", and below {root} there is {example}" if example else ""
+        found = f", and below {root} there is {example}" if example else ""
         if not example and not listed.is_everything:
-            there = f", {root} contains no recordings"
+            found = f", {root} contains no recordings"
         raise DataError(
             "`root` should be the folder that the paths of the list are relative to: none of "
             f"{len(on_disk)} recordings is there, the first {on_disk[0]}; the list has "
-            f"{some[0]}{there}"
+            f"{checked[0]}{found}"
         )

@@ -44,9 +44,9 @@ def quantize_weights(proto: onnx.ModelProto) -> None:
 
 def _as_bytes(name: str, values: np.ndarray, uses: Sequence[Use]) -> Stored | None:
     layouts = {_row_axes(values, use) for use in uses}
-    matters = values.ndim == 4 or any(_takes_features(use) for use in uses)
+    is_sensitive = values.ndim == 4 or any(_takes_features(use) for use in uses)
     if (
-        (matters and values.size < SMALL)
+        (is_sensitive and values.size < SMALL)
         or len(layouts) != 1
         or layouts == {None}
         or not np.isfinite(values).all()
@@ -56,11 +56,11 @@ def _as_bytes(name: str, values: np.ndarray, uses: Sequence[Use]) -> Stored | No
     assert axes is not None
     rows = values if axes else values.T
     rows = rows.reshape(math.prod(rows.shape[: axes or 1]), -1)
-    return _quantized(name, rows, values.shape, turned=not axes)
+    return _quantized(name, rows, values.shape, transposed=not axes)
 
 
 def _row_axes(values: np.ndarray, use: Use) -> int | None:
-    """How many leading axes count the outputs; 0: the last of two axes does; None: not a weight."""
+    """Number of leading axes over the outputs; 0: the last of two is; None: it is not a weight."""
     kind, index = use.node.op_type, use.index
     if COLUMNS.get(kind) == index and values.ndim == 2:
         return int(any(each.name == "transB" and each.i for each in use.node.attribute))
@@ -75,15 +75,18 @@ def _takes_features(use: Use) -> bool:
     return use.node.op_type in RECURRENT and use.index == 1
 
 
-def _quantized(name: str, rows: np.ndarray, shape: tuple[int, ...], turned: bool) -> Stored:
-    """Rows (out, in) in 8 bits, with nodes that turn them into float32; `turned`: (in, out)."""
+def _quantized(name: str, rows: np.ndarray, shape: tuple[int, ...], transposed: bool) -> Stored:
+    """Rows (out, in) in 8 bits, with nodes that convert them to float32 of a shape.
+
+    `transposed`: the constant is (in, out).
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     groups = rows.reshape(len(rows), -1, _group(rows.shape[1]))
     scale = _scale(np.abs(groups).max(axis=2, keepdims=True) / LARGEST)
     steps = scale.astype(np.float32)
     whole = np.rint(groups / np.where(steps > 0, steps, 1.0)).clip(-LARGEST, LARGEST)
-    sizes = rows.shape if turned else shape
+    sizes = rows.shape if transposed else shape
     tensors = {
         "int8": whole.astype(np.int8),
         "scale": scale,
@@ -95,9 +98,9 @@ def _quantized(name: str, rows: np.ndarray, shape: tuple[int, ...], turned: bool
         helper.make_node("Cast", [named["scale"]], [named["step"]], to=TensorProto.FLOAT),
         helper.make_node("Mul", [named["float"], named["step"]], [named["grouped"]]),
     ]
-    target = named["rows"] if turned else name
+    target = named["rows"] if transposed else name
     nodes.append(helper.make_node("Reshape", [named["grouped"], named["shape"]], [target]))
-    if turned:
+    if transposed:
         nodes.append(helper.make_node("Transpose", [target], [name], perm=[1, 0]))
     stored = [numpy_helper.from_array(each, named[kind]) for kind, each in tensors.items()]
     return Stored(stored, nodes)

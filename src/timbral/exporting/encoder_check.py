@@ -12,7 +12,7 @@ from timbral.checkpoints.user_encoders import register_encoder
 from timbral.checkpoints.weights import build_encoder
 from timbral.encoders.contract import ContractCheck, check_contract
 from timbral.encoders.registry import ENCODERS
-from timbral.errors import ConfigError, TimbralError, did_you_mean
+from timbral.errors import ConfigError, TimbralError, did_you_mean, first_line
 from timbral.exporting.export_encoder import export
 from timbral.inference.embedder import Embedder
 from timbral.io.user_code import is_user_source
@@ -49,7 +49,6 @@ def _check_export(embedder: Embedder) -> ContractCheck:
             parity = export(embedder, Path(folder) / "encoder.onnx").parity
         except TimbralError as error:
             return ContractCheck("export", False, str(error))
-        except Exception as error:  # of torch's exporter, for operations that ONNX lacks
-            text = str(error).strip().partition("\n")[0]
-            return ContractCheck("export", False, f"{type(error).__name__}: {text}")
+        except Exception as error:  # torch's exporter raises many, for operations that ONNX lacks
+            return ContractCheck("export", False, f"{type(error).__name__}: {first_line(error)}")
     return ContractCheck("export", True, f"largest difference to torch {parity.max_difference:.0e}")

@@ -76,29 +76,30 @@ def export(
     precision: str = "fp32",
     calibrate: RangeCorpus | None = None,
 ) -> ExportSummary:
-    """Write an encoder as one ONNX file that takes waveforms, and measure how near its vectors are.
+    """Write an encoder as one ONNX file that takes waveforms, and measure its parity with torch.
 
-    The graph holds front-end, masks, windows, network and unit length: waves (B, T) float32 and
-    lengths (B,) int64 in, vectors (B, E) out. Metadata say how recordings are prepared.
-    `load_encoder` and every verb take the file; docs/export.md shows it without timbral.
+    The graph contains front-end, masks, windows, network and normalization to unit length: waves
+    (B, T) float32 and lengths (B,) int64 in, vectors (B, E) out. The file's metadata contain the
+    preprocessing. `load_encoder` and every verb take the file; docs/export.md shows how to use it
+    without timbral.
 
     Args:
-        encoder: an Embedder, or what `load_encoder` takes
-        output: the file, which ends in .onnx
-        precision: of the weights in the file: ``fp32``; ``fp16`` for about half the size; or
-            ``int8`` for less than a third, for which error rates on shipped voices are measured,
-            too. All are computed in float32
-        calibrate: with ``int8``: a corpus, as `find_utterances` takes it, or utterances; products
-            over frames are then computed in 8 bits, with the ranges that its recordings show
+        encoder: an Embedder, or anything that `load_encoder` takes
+        output: the file, which must end in .onnx
+        precision: precision of the weights in the file: ``fp32``; ``fp16`` for about half the size;
+            or ``int8`` for less than a third, for which error rates on shipped voices are also
+            measured. Everything is computed in float32
+        calibrate: with ``int8``: a corpus, as `find_utterances` takes it, or utterances. Products
+            over frames are then computed in 8 bits, with ranges measured on its recordings
 
     Raises:
-        ConfigError: another precision, another ending, `calibrate` without ``int8``, or an encoder
-            that is exported already
-        CheckpointError: the network holds what ONNX cannot express, or the vectors are not those
-            of torch (fp32: cosine below 0.99999, or a difference above 1e-4; fp16: 0.9999 and
-            5e-3; int8: 0.99 and 0.1, or an EER that is 0.5 points higher), or none of its
-            products gains by `calibrate`; nothing is written then
-        DataError: `output` holds something else; too few recordings to calibrate on can be used
+        ConfigError: an unknown precision, another suffix, `calibrate` without ``int8``, or an
+            encoder that is exported already
+        CheckpointError: ONNX cannot express the network; the vectors differ from those of torch
+            (fp32: cosine below 0.99999, or a difference above 1e-4; fp16: 0.9999 and 5e-3; int8:
+            0.99 and 0.1, or an EER that is 0.5 points higher); or no product can be computed in
+            8 bits. Nothing is written then
+        DataError: `output` is another kind of file, or `calibrate` has too few usable recordings
         MissingExtraError: onnx or onnxruntime is not installed
     """
     path = Path(output)
@@ -110,10 +111,10 @@ def export(
     proto = _trace(graph_of(network), network)
     products = quantize_activations(proto, waves, network.sample_rate, path) if waves else 0
     store_weights(proto, precision)
-    stated = STATIC if products else precision
-    parity = _measure(proto, embedder, path, stated)
-    check_parity(parity, stated)
-    metadata = _metadata(embedder, stated, parity, products)
+    stored_precision = STATIC if products else precision
+    parity = _measure(proto, embedder, path, stored_precision)
+    check_parity(parity, stored_precision)
+    metadata = _metadata(embedder, stored_precision, parity, products)
     proto.metadata_props.add(key="timbral", value=json.dumps(metadata.as_dict()))
     proto.metadata_props.add(key="file_sha256", value=NO_HASH)
     content = with_hash(proto.SerializeToString())
@@ -168,18 +169,22 @@ def store_weights(proto: onnx.ModelProto, precision: str) -> None:
 def _measure(proto: onnx.ModelProto, embedder: Embedder, path: Path, precision: str) -> Parity:
     network = embedder.network
     session = open_session(proto.SerializeToString(), path)
-    plain = TorchRuntime(network, next(network.parameters()).device)
+    torch_runtime = TorchRuntime(network, next(network.parameters()).device)
 
     def exported(waves: Sequence[Wave]) -> Vectors:
         lengths = np.array([len(wave) for wave in waves], dtype=np.int64)
-        padded = np.ones((len(waves), lengths.max()), dtype=np.float32)  # not zeros: masks count
+        # padded with ones, not zeros, so that a missing mask shows
+        padded = np.ones((len(waves), lengths.max()), dtype=np.float32)
         for row, wave in enumerate(waves):
             padded[row, : len(wave)] = wave
-        made: Vectors = session.run(["vectors"], {"waves": padded, "lengths": lengths})[0]
-        return made
+        vectors: Vectors = session.run(["vectors"], {"waves": padded, "lengths": lengths})[0]
+        return vectors
 
     waves = parity_waves(network.min_samples, network.sample_rate)
-    reference = lambda given: plain.embed_waves(given, network.windows)  # noqa: E731
+
+    def reference(waves: Sequence[Wave]) -> Vectors:
+        return torch_runtime.embed_waves(waves, network.windows)
+
     parity = measure_parity(reference, exported, waves, network.sample_rate)
     if not precision.startswith("int8"):
         return parity

@@ -17,7 +17,7 @@ __all__ = ["WaveGraph", "WindowGraph", "graph_of"]
 
 
 class WaveGraph(nn.Module):
-    """Embed whole utterances; what follows the end of an utterance does not matter."""
+    """Embed whole utterances; padding does not affect the vectors."""
 
     outputs = ("vectors",)
 
@@ -30,11 +30,11 @@ class WaveGraph(nn.Module):
 
 
 class WindowGraph(nn.Module):
-    """Embed utterances in windows: the mean of their unit vectors, at unit length, and these too.
+    """Embed utterances in windows: vectors (B, E), the mean of the windows' unit vectors at unit
+    length, and the windows' vectors (B, W, E).
 
-    The windows' vectors have shape (B, W, E).
-
-    Windows after the end of an utterance, in a batch with a longer one, are not counted.
+    Windows after the end of an utterance, in a batch with a longer one, do not contribute to its
+    mean.
     """
 
     outputs = ("vectors", "window_vectors")
@@ -44,15 +44,15 @@ class WindowGraph(nn.Module):
         self.network, self.windows = network, windows
         covered = windows.min_coverage * windows.frames * network.hop_samples
         self.least_covered = math.ceil(round(covered, 6))
-        """how many samples of the last window must be audio: the coverage as a number of samples"""
+        """least number of samples of the last window that must be audio"""
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         frames, step = self.windows.frames, self.windows.step
         waves = waves.masked_fill(~frame_mask(lengths, waves.shape[1]), 0.0)
-        behind = max(frames, step) * self.network.hop_samples
-        padded = functional.pad(waves, (0, behind))
-        whole = lengths * 0 + padded.shape[1]
-        ends = lengths if self.network.zero_frames_behind else whole
+        padding = max(frames, step) * self.network.hop_samples
+        padded = functional.pad(waves, (0, padding))
+        full_lengths = lengths * 0 + padded.shape[1]
+        ends = lengths if self.network.zero_frames_behind else full_lengths
         features, _ = self.network.features(padded, ends)
         counts = self._counts(lengths)
         starts = torch.arange(0, features.shape[1] - frames + 1, step, device=waves.device)

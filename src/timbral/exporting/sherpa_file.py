@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,11 +153,11 @@ def _measure(
     rate = embedder.sample_rate
     least = max(LEAST_SAMPLES, embedder.network.min_samples)
     waves = parity_waves(least, rate)
-    fed = lambda given: torch_vectors(graph, given)  # noqa: E731
-    parity = measure_parity(fed, onnx_vectors, waves, rate)
+    reference = partial(torch_vectors, graph)
+    parity = measure_parity(reference, onnx_vectors, waves, rate)
     if precision == "int8":
         trials = ShippedTrials.of(embedder.load_audio, rate, least)
-        parity = with_error_rates(parity, trials, fed, onnx_vectors)
+        parity = with_error_rates(parity, trials, reference, onnx_vectors)
     check_parity(parity, precision)
     own = embedder.encode(waves)
     cosines = (own * onnx_vectors(waves)).sum(1)

@@ -28,9 +28,9 @@ def simplified(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
         open_session(proto.SerializeToString(), name, simplified_to=path)
-        made = onnx.load(path)
-    used = {node.domain for node in made.graph.node}
-    domains = [each for each in made.opset_import if each.domain in used]
-    del made.opset_import[:]
-    made.opset_import.extend(domains)
-    return made
+        result = onnx.load(path)
+    used = {node.domain for node in result.graph.node}
+    domains = [each for each in result.opset_import if each.domain in used]
+    del result.opset_import[:]
+    result.opset_import.extend(domains)
+    return result

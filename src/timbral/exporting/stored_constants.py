@@ -59,7 +59,7 @@ def replace_constants(proto: onnx.ModelProto, store: Store) -> None:
     graph = proto.graph
     uses = _uses(graph)
     kept: list[onnx.NodeProto] = []
-    made: list[onnx.NodeProto] = []
+    added: list[onnx.NodeProto] = []
     tensors: list[onnx.TensorProto] = []
 
     def replaced(name: str, tensor: onnx.TensorProto) -> bool:
@@ -71,38 +71,43 @@ def replace_constants(proto: onnx.ModelProto, store: Store) -> None:
         if stored is None:
             return False
         tensors.extend(stored.tensors)
-        made.extend(stored.nodes)
+        added.extend(stored.nodes)
         return True
 
-    left = [each for each in graph.initializer if not replaced(each.name, each)]
+    unchanged = [each for each in graph.initializer if not replaced(each.name, each)]
     for node in graph.node:
         values = [each.t for each in _values(node)]
         if not (values and replaced(node.output[0], values[0])):
             kept.append(node)
-    for repeated, content in ((graph.initializer, [*left, *tensors]), (graph.node, [*made, *kept])):
+    for repeated, content in (
+        (graph.initializer, [*unchanged, *tensors]),
+        (graph.node, [*added, *kept]),
+    ):
         copies = [type(each).FromString(each.SerializeToString()) for each in content]
         del repeated[:]
         repeated.extend(copies)
 
 
 def constant_values(graph: onnx.GraphProto) -> Callable[[str], np.ndarray | None]:
-    """A function from a value's name to its numbers; None if it is not constant, or a constant's
-    new shape."""
+    """A function from a value's name to its numbers.
+
+    It returns None for a value that is neither constant nor a transposed or flattened constant.
+    """
     from onnx import numpy_helper
 
     tensors = {each.name: each for each in graph.initializer}
-    makers = {name: node for node in graph.node for name in node.output}
+    node_of = {name: node for node in graph.node for name in node.output}
 
     def values(name: str) -> np.ndarray | None:
         if name in tensors:
             return numpy_helper.to_array(tensors[name])
-        node = makers.get(name)
+        node = node_of.get(name)
         if node is None:
             return None
         for each in _values(node):
             return numpy_helper.to_array(each.t)
-        given = values(node.input[0]) if node.op_type in ("Flatten", "Transpose") else None
-        return None if given is None else _reshaped(node, given)
+        source = values(node.input[0]) if node.op_type in ("Flatten", "Transpose") else None
+        return None if source is None else _reshaped(node, source)
 
     return values
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from timbral.errors import CheckpointError
+from timbral.errors import CheckpointError, first_line
 from timbral.exporting.simplified_graph import simplified
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ def trace(
     buffer = io.BytesIO()
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter(
-                "ignore"
-            )  # warnings that this exporter is older, and about constants
+            # it warns that there is a newer exporter, and about constants
+            warnings.simplefilter("ignore")
             torch.onnx.export(
                 module,
                 tuple(inputs.values()),
@@ -54,8 +53,8 @@ def trace(
                 dynamic_axes={key: dict(axes) for key, axes in dynamic_axes.items()},
                 opset_version=OPSET,
             )
-    except Exception as error:  # of the exporter, which has many
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
+    except Exception as error:  # the exporter raises many
+        reason = first_line(error)[:300]
         raise CheckpointError(
             f"{name}: cannot be written as ONNX ({reason}); your own network must use operators "
             "that ONNX has"

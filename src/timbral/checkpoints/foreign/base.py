@@ -12,12 +12,15 @@ from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.encoders.base import EncoderConfig
+from timbral.errors import CheckpointError
 
 __all__ = [
     "Container",
     "Content",
     "ConvertedWeights",
     "Format",
+    "check_marks",
+    "count_layers",
     "only_tensors",
     "rename",
     "without_weight_norm",
@@ -92,6 +95,18 @@ class Format:
 def only_tensors(values: Mapping[Any, Any]) -> dict[str, Tensor]:
     """The tensors of a dictionary, by name."""
     return {str(key): value for key, value in values.items() if isinstance(value, Tensor)}
+
+
+def check_marks(state: Mapping[str, Tensor], marks: Sequence[str], network: str) -> None:
+    """Raise CheckpointError, with the `network`'s name, if one of its marks is missing."""
+    missing = next((mark for mark in marks if mark not in state), None)
+    if missing is not None:
+        raise CheckpointError(f"these are not weights of {network}: {missing} is missing")
+
+
+def count_layers(state: Mapping[str, Tensor], pattern: str) -> int:
+    """How many layers there are: the distinct values of the pattern's group at starts of names."""
+    return len({match[1] for name in state if (match := re.match(pattern, name))})
 
 
 def without_weight_norm(state: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:

@@ -19,6 +19,8 @@ from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
     Format,
+    check_marks,
+    count_layers,
     only_tensors,
     rename,
 )
@@ -84,9 +86,7 @@ PRODUCTS = re.compile(r"\.(?:product\d?|reduction|expansion|hidden|scores)\.weig
 def convert(content: Content) -> ConvertedWeights:
     """Convert any size of either; tensors of the pooling are put in timbral's order of maps."""
     state = only_tensors(content.values)
-    missing = next((mark for mark in MARKS if mark not in state), None)
-    if missing is not None:
-        raise CheckpointError(f"these are not weights of ReDimNet: {missing} is missing")
+    check_marks(state, MARKS, "ReDimNet")
     return converted(state, read_settings(content.whole), content.step)
 
 
@@ -124,7 +124,8 @@ def _block_name(key: str, version: int) -> str:
 def _config(state: Mapping[str, Tensor], settings: Settings) -> RedimnetConfig:
     channels = len(state["backbone.stem.0.weight"])
     size = state["backbone.fin_wght1d.w"].shape[2]
-    stages = [_stage(state, index) for index in range(_count(state, r"stage(\d+)(?:_pre)?\.2\."))]
+    num_stages = count_layers(state, r"backbone\.stage(\d+)(?:_pre)?\.2\.")
+    stages = [_stage(state, index) for index in range(num_stages)]
     strides = [1, *(stage["frame_stride"] for stage in stages)]
     fit = all(strides) and all(b % a == 0 for a, b in itertools.pairwise(strides))
     if not channels or not stages or not fit:
@@ -180,11 +181,6 @@ def _stage(state: Mapping[str, Tensor], index: int) -> dict[str, int]:
         "context": context[0] if context else 0,
         "blocks": len({m[1] for key in inside if (m := re.match(rf"{before}(\d+)\.conv_bl", key))}),
     }
-
-
-def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    numbers = {match[1] for key in state if (match := re.match(rf"backbone\.{pattern}", key))}
-    return len(numbers)
 
 
 def _check_front_end(state: Mapping[str, Tensor], config: RedimnetConfig) -> None:

@@ -12,7 +12,13 @@ from typing import Any
 
 from torch import Tensor
 
-from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format, only_tensors
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    Format,
+    check_marks,
+    only_tensors,
+)
 from timbral.checkpoints.foreign.redimnet import MARKS as AUTHORS_MARKS
 from timbral.checkpoints.foreign.redimnet import WESPEAKERS, converted, is_wespeakers
 from timbral.checkpoints.foreign.redimnet_settings import Settings, check_features, check_network
@@ -52,11 +58,7 @@ def convert(content: Content) -> ConvertedWeights:
         raise CheckpointError("a ReDimNet of WeSpeaker with two linear layers is not supported")
     if FIRST_MARKS[0] in state:
         return converted(_as_authors(state), _first_settings(state), content.step)
-    missing = next((mark for mark in AUTHORS_MARKS if mark not in state), None)
-    if missing is not None:
-        raise CheckpointError(
-            f"these are not weights of WeSpeaker's ReDimNet: {missing} is missing"
-        )
+    check_marks(state, AUTHORS_MARKS, "WeSpeaker's ReDimNet")
     return converted(state, _second_settings(state, content.recipe), content.step)
 
 

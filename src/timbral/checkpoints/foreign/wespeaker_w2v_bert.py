@@ -12,6 +12,7 @@ from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
     Format,
+    count_layers,
     only_tensors,
     rename,
 )
@@ -76,21 +77,17 @@ def _config(state: Mapping[str, Tensor]) -> W2vBertConfig:
     hidden = len(state[f"{FIRST}final_layer_norm.weight"])
     return W2vBertConfig(
         hidden_size=hidden,
-        num_hidden_layers=_count(state, r"frontend\.encoder\.encoder\.layers\.(\d+)\."),
+        num_hidden_layers=count_layers(state, r"frontend\.encoder\.encoder\.layers\.(\d+)\."),
         num_attention_heads=hidden // head_size,
         intermediate_size=len(state[f"{FIRST}ffn1.intermediate_dense.weight"]),
         conv_kernel=state[f"{FIRST}conv_module.depthwise_conv.weight"].shape[2],
         left_positions=positions - 1 - RIGHT_POSITIONS,
         right_positions=RIGHT_POSITIONS,
-        states=_count(state, r"adapter_layers\.(\d+)\."),
+        states=count_layers(state, r"adapter_layers\.(\d+)\."),
         adapter_channels=len(state["adapter_layers.0.0.weight"]),
         attention_channels=len(state["pooling.attention.0.weight"]),
         embedding_dim=len(state["bottleneck.weight"]),
     )
-
-
-def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    return len({match[1] for key in state if (match := re.match(pattern, key))})
 
 
 WESPEAKER_W2V_BERT = Format(

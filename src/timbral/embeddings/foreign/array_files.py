@@ -12,7 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from timbral.embeddings.foreign.found import FoundVector, as_vector
-from timbral.errors import DataError, TimbralError
+from timbral.errors import DataError, TimbralError, first_line
 from timbral.io.text import read_lines
 
 __all__ = ["of_array", "of_arrays", "read_npy", "read_npz", "read_safetensors", "read_tree"]
@@ -74,7 +74,7 @@ def _reason(error: Exception) -> str:
     """Why NumPy refused, without its advice to run what is in the file."""
     if "pickle" in str(error):
         return "it contains Python objects or is not a NumPy file; only arrays of numbers are read"
-    return str(error).partition("\n")[0] or type(error).__name__
+    return first_line(error)
 
 
 def read_npz(path: Path) -> Iterator[FoundVector]:
@@ -131,7 +131,7 @@ def read_safetensors(path: Path) -> Iterator[FoundVector]:
     except TimbralError:
         raise
     except Exception as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise DataError(f"{path}: cannot be read as .safetensors ({reason})") from None
     for name, array in arrays.items():
         yield FoundVector(name, as_vector(array, f"{path}: {name}"))

@@ -13,7 +13,7 @@ import numpy as np
 
 from timbral.embeddings.foreign.array_files import of_arrays
 from timbral.embeddings.foreign.found import FoundVector
-from timbral.errors import DataError, MissingExtraError, TimbralError
+from timbral.errors import DataError, MissingExtraError, TimbralError, first_line
 
 __all__ = ["read_hdf5"]
 
@@ -34,7 +34,7 @@ def read_hdf5(path: Path) -> Iterator[FoundVector]:
     except TimbralError:
         raise
     except Exception as error:  # damaged files raise anything
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise DataError(f"{path}: cannot be read as HDF5 ({reason})") from None
     return of_arrays(arrays, path)
 

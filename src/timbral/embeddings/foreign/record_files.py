@@ -15,7 +15,7 @@ import pyarrow as pa
 from timbral.embeddings.foreign.found import FoundVector
 from timbral.embeddings.foreign.table_files import of_table
 from timbral.embeddings.foreign.torch_files import of_content
-from timbral.errors import DataError
+from timbral.errors import DataError, first_line
 from timbral.io.json_parsing import parse_json
 from timbral.io.text import read_lines
 
@@ -57,6 +57,6 @@ def _table(rows: list[dict[str, Any]], path: Path) -> pa.Table:
         try:
             columns[name] = pa.array([row.get(name) for row in rows])
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
             raise DataError(f"{path}: column {name!r} contains several types ({reason})") from None
     return pa.table(columns)

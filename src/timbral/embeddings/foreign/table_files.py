@@ -20,7 +20,7 @@ import pyarrow.parquet
 from timbral.data.column_aliases import column_called
 from timbral.data.text_columns import read_text_columns
 from timbral.embeddings.foreign.found import FoundVector, as_vector
-from timbral.errors import ConfigError, DataError
+from timbral.errors import ConfigError, DataError, first_line
 from timbral.io.near_names import near_name
 
 __all__ = ["ALIASES", "of_table", "read_table"]
@@ -96,7 +96,7 @@ def _parquet(path: Path) -> pa.Table:
     try:
         return pa.parquet.read_table(path)
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise DataError(f"{path}: cannot be read as Parquet ({reason})") from None
 
 
@@ -110,7 +110,7 @@ def _arrow(path: Path) -> pa.Table:
             table.validate(full=True)
             return table
     except (pa.ArrowException, OSError, ValueError, TypeError, MemoryError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise DataError(f"{path}: cannot be read as Arrow ({reason})") from None
 
 
@@ -173,7 +173,7 @@ def _vectors(
     try:
         columns = [table[name].cast(pa.float64()).to_numpy() for name in numbered]
     except pa.ArrowException as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise DataError(f"{path}: a column of numbers contains something else ({reason})") from None
     return list(np.stack(columns, axis=1))
 

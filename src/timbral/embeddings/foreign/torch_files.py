@@ -18,7 +18,7 @@ import numpy as np
 
 from timbral.embeddings.foreign.array_files import of_array, of_arrays
 from timbral.embeddings.foreign.found import FoundVector, as_vector
-from timbral.errors import DataError
+from timbral.errors import DataError, first_line
 from timbral.io.pickles import UnknownNameError, read_pickle
 
 __all__ = ["of_content", "read_pickled", "read_single", "read_torch"]
@@ -51,7 +51,7 @@ def read_pickled(path: Path) -> Iterator[FoundVector]:
     except UnknownNameError as error:
         raise DataError(f"{path}: {error}; save a dict of names and arrays instead") from None
     except Exception as error:  # a broken file raises anything
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise DataError(f"{path}: cannot be read as a pickle of vectors ({reason})") from None
     return of_content(content, path)
 
