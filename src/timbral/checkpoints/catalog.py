@@ -44,7 +44,7 @@ ARCHITECTURES = {
     "ecapa": "ECAPA-TDNN of SpeechBrain, on 80 mel filter banks in decibel, or of WeSpeaker",
     "eres2net-v2": "ERes2NetV2 of 3D-Speaker, on 80 Kaldi filter banks",
     "lstm": "Last output of a unidirectional LSTM, linear, ReLU, unit length",
-    "redimnet": "ReDimNet or ReDimNet2, whose maps are frames of mels and rows of time in turn",
+    "redimnet": "ReDimNet or ReDimNet2, with maps processed over (mel, time) and time in turn",
     "resnet": "ResNet of WeSpeaker with temporal statistics pooling, on 80 Kaldi filter banks",
     "tdnn": "Five time-delay layers, mean and standard deviation, linear",
     "w2v-bert": (
@@ -56,7 +56,7 @@ ARCHITECTURES = {
     "w2v-bert-mhfa": (
         "w2v-BERT 2.0 under multi-head factorized attentive pooling (MHFA), on 80 filter banks"
     ),
-    "wavlm": "WavLM with an x-vector head, on raw samples; a frame is 20 ms",
+    "wavlm": "WavLM with an x-vector head, on raw samples, with frames of 20 ms",
     "wavlm-ecapa": "WavLM, its layers weighted, under a small ECAPA-TDNN: UniSpeech's, for SIM-o",
     "wavlm-mhfa": "WavLM under multi-head factorized attentive pooling (MHFA), on raw samples",
 }

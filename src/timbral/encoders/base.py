@@ -93,7 +93,7 @@ class SpeakerEncoder(nn.Module, ABC):
         return features
 
     def check_takes_mels(self) -> None:
-        """Raise ConfigError unless precomputed mels hold what the front-end computes."""
+        """Raise ConfigError unless precomputed mels are what the front-end computes."""
         if self.frontend.config != GE2E_MEL:
             raise ConfigError(
                 f"{self.name} does not take precomputed mels: they are {GE2E_MEL.n_mels} linear "

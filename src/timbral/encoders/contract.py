@@ -1,6 +1,6 @@
-"""Whether an encoder keeps the contract of `SpeakerEncoder`, tried on noise.
+"""Test whether an encoder fulfills the contract of `SpeakerEncoder`, on noise.
 
-Noise that changes its level and ends in a click: what leaks over an utterance's end shows.
+The noise changes its level and ends in a click, so that leaks across an utterance's end show.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from timbral.errors import ConfigError, TimbralError, first_line
 __all__ = ["LARGEST_LEAK", "ContractCheck", "check_contract", "refuse_broken"]
 
 LARGEST_LEAK = 1e-5
-"""by which components of unit vectors may differ"""
+"""largest allowed difference between components of unit vectors"""
 SECONDS = (2.1, 1.3, 0.9)
-"""of the utterances, besides the shortest that is allowed"""
+"""lengths of the utterances, besides the shortest allowed one"""
 PADDING_SECONDS = 2.0
 SEED = 0
 
 
 @dataclass(frozen=True)
 class ContractCheck:
-    """One clause of the contract."""
+    """The result for one clause of the contract."""
 
     name: str
     ok: bool
@@ -37,11 +37,11 @@ class ContractCheck:
 
 
 def check_contract(encoder: SpeakerEncoder) -> list[ContractCheck]:
-    """Vectors, minimum length, padding, batch mates and gradients, on a copy of the encoder.
+    """Check vectors, minimum length, padding, batch mates and gradients, on a copy of the encoder.
 
-    A clause that raises an error is one that fails; random numbers of the caller stay as they are.
+    A clause that raises an error fails. The caller's random state is not changed.
     """
-    tried = copy.deepcopy(encoder).cpu().float()
+    tested = copy.deepcopy(encoder).cpu().float()
     clauses: dict[str, Callable[[SpeakerEncoder, list[Tensor]], str]] = {
         "vectors": _check_vectors,
         "minimum length": _check_minimum,
@@ -51,12 +51,12 @@ def check_contract(encoder: SpeakerEncoder) -> list[ContractCheck]:
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        waves = list(_waves(tried))
-        return [_tried(name, clause, tried, waves) for name, clause in clauses.items()]
+        waves = list(_waves(tested))
+        return [_check(name, clause, tested, waves) for name, clause in clauses.items()]
 
 
 def refuse_broken(encoder: SpeakerEncoder, name: str) -> None:
-    """ConfigError for an encoder that breaks the contract; says which clause, and by how much."""
+    """Raise ConfigError, with the clauses that fail, if an encoder breaks the contract."""
     broken = [check for check in check_contract(encoder) if not check.ok]
     if broken:
         words = "; ".join(f"{check.name}: {check.found}" for check in broken)
@@ -67,10 +67,10 @@ def refuse_broken(encoder: SpeakerEncoder, name: str) -> None:
 
 
 class _BrokenError(Exception):
-    """What is wrong."""
+    """A clause fails; the text says how."""
 
 
-def _tried(
+def _check(
     name: str,
     clause: Callable[[SpeakerEncoder, list[Tensor]], str],
     encoder: SpeakerEncoder,
@@ -80,12 +80,12 @@ def _tried(
         return ContractCheck(name, True, clause(encoder, waves))
     except (_BrokenError, TimbralError) as error:
         return ContractCheck(name, False, str(error))
-    except Exception as error:  # the code is its user's: it may raise anything
+    except Exception as error:  # a user's code may raise anything
         return ContractCheck(name, False, f"{type(error).__name__}: {first_line(error)}")
 
 
 def _waves(encoder: SpeakerEncoder) -> Iterator[Tensor]:
-    """The longest first, the shortest that is allowed last."""
+    """Waves (T,), the longest first, the shortest allowed length last."""
     sizes = [int(seconds * encoder.sample_rate) for seconds in SECONDS]
     for size in (*(max(size, encoder.min_samples) for size in sizes), encoder.min_samples):
         wave = 0.1 * torch.randn(size) * torch.linspace(0.2, 1.0, size) + 0.02
@@ -94,7 +94,7 @@ def _waves(encoder: SpeakerEncoder) -> Iterator[Tensor]:
 
 
 def _batch(waves: Sequence[Tensor], extra: int = 0) -> tuple[Tensor, Tensor]:
-    """Waves in a batch (B, T), and what is behind their ends not a number; lengths (B,)."""
+    """Waves as a batch (B, T), padded with NaN, and their lengths (B,)."""
     lengths = torch.tensor([len(wave) for wave in waves])
     batch = torch.full((len(waves), int(lengths.max()) + extra), torch.nan)
     for row, wave in enumerate(waves):
@@ -103,7 +103,7 @@ def _batch(waves: Sequence[Tensor], extra: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def _vectors(encoder: SpeakerEncoder, waves: Sequence[Tensor], extra: int = 0) -> Tensor:
-    """Unit vectors (B, E) in evaluation."""
+    """Unit vectors (B, E) in evaluation mode."""
     encoder.eval()
     with torch.no_grad():
         return functional.normalize(encoder(*_batch(waves, extra)).float(), dim=1)
@@ -112,7 +112,7 @@ def _vectors(encoder: SpeakerEncoder, waves: Sequence[Tensor], extra: int = 0) -
 def _check_vectors(encoder: SpeakerEncoder, waves: list[Tensor]) -> str:
     encoder.train()
     long = waves[0].expand(4, -1) + 0.01 * torch.randn(4, len(waves[0]))
-    with torch.no_grad():  # running statistics that are not those of a new layer
+    with torch.no_grad():  # so that running statistics differ from their initial values
         encoder(long, torch.full((4,), long.shape[1]))
     vectors = _vectors(encoder, waves[:2])
     if vectors.shape != (2, encoder.embedding_dim):
@@ -137,7 +137,7 @@ def _check_minimum(encoder: SpeakerEncoder, waves: list[Tensor]) -> str:
 
 def _check_padding(encoder: SpeakerEncoder, waves: list[Tensor]) -> str:
     extra = int(PADDING_SECONDS * encoder.sample_rate)
-    return _allowed(
+    return _limited(
         max(_difference(_vectors(encoder, [w]), _vectors(encoder, [w], extra)) for w in waves),
         f"{PADDING_SECONDS:g} s of padding",
     )
@@ -147,7 +147,7 @@ def _check_batch_mates(encoder: SpeakerEncoder, waves: list[Tensor]) -> str:
     alone = torch.cat([_vectors(encoder, [wave]) for wave in waves])
     backward = _vectors(encoder, waves[::-1]).flip(0)
     worst = max(_difference(alone, _vectors(encoder, waves)), _difference(alone, backward))
-    return _allowed(worst, "batch mates")
+    return _limited(worst, "batch mates")
 
 
 def _check_gradient(encoder: SpeakerEncoder, waves: list[Tensor]) -> str:
@@ -169,7 +169,8 @@ def _difference(first: Tensor, second: Tensor) -> float:
     return float((first - second).abs().max())
 
 
-def _allowed(worst: float, what: str) -> str:
-    if not worst <= LARGEST_LEAK:  # what is not a number is not allowed either
-        raise _BrokenError(f"{what} change unit vectors by {worst:.0e}; allowed {LARGEST_LEAK:g}")
-    return f"{what} change unit vectors by {worst:.0e}"
+def _limited(worst: float, cause: str) -> str:
+    """The result for a difference between unit vectors; fails if it is too large, or NaN."""
+    if not worst <= LARGEST_LEAK:
+        raise _BrokenError(f"{cause} change unit vectors by {worst:.0e}; allowed {LARGEST_LEAK:g}")
+    return f"{cause} change unit vectors by {worst:.0e}"

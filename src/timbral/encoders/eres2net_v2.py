@@ -1,9 +1,9 @@
 """ERes2NetV2 (Chen et al., ERes2NetV2: Boosting Short-Duration Speaker Verification Performance
 with Computational Efficiency, Interspeech 2024), as 3D-Speaker builds it.
 
-Frames stay time-major, (B, F, M, C). A block splits its channels into groups; each group's 3 × 3
-convolution also takes what the group before gave, added in the first two stages, in the last two
-fused by attention:
+Frames stay time-major, (B, F, M, C). A block splits its channels into groups. Each group's 3 × 3
+convolution also takes the output of the previous group, which is added in the first two stages and
+fused by attention in the last two:
 
     x ── 1×1 ─┬─ group 0 ─────── conv ─┬──────────────┐
               ├─ group 1 ── + or fuse ── conv ─┬──────┼─ 1×1 ── + shortcut ──
@@ -31,13 +31,13 @@ __all__ = ["Eres2netV2Config", "Eres2netV2Encoder"]
 STRIDES = (1, 2, 2, 2)
 """of the first block of each stage, over mels and over time"""
 FUSED_STAGES = (2, 3)
-"""whose groups are fused by attention"""
+"""stages whose groups are fused by attention"""
 CEILING = 20.0
-"""of the activations inside blocks"""
+"""upper limit of the activations in blocks"""
 REDUCTION = 4
-"""channels of an attention's hidden layer: so many times fewer"""
+"""factor by which the hidden layer of an attention has fewer channels"""
 ADDED_VARIANCE = 1e-8
-"""3D-Speaker's, under the root of its pooling"""
+"""what 3D-Speaker adds to the variance in its pooling"""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Eres2netV2Config:
     layers: tuple[int, ...] = (3, 4, 6, 3)
     """blocks in each of the four stages"""
     channels: int = 64
-    """of the first stage; each further one has twice as many"""
+    """channels of the first stage; each further stage has twice as many"""
     base_width: int = 26
     """channels of a group, in 64ths of the stage's"""
     scale: int = 2
     """groups in a block"""
     expansion: int = 2
-    """channels behind a block, in those of its stage"""
+    """output channels of a block, as a multiple of its stage's"""
     embedding_dim: int = 192
     second_linear: bool = False
-    """the vector is that of a second linear layer, behind ReLU and batch norm"""
+    """whether ReLU, batch norm and a second linear layer follow the first"""
 
     def __post_init__(self) -> None:
         if len(self.layers) != len(STRIDES) or not all(
@@ -89,7 +89,7 @@ class Eres2netV2Config:
 
 
 class Fusion(nn.Module):
-    """Two inputs weighted by attention to both, point by point: x (1 + a) + y (1 - a)."""
+    """Attentional fusion of two inputs, point by point: x (1 + a) + y (1 - a), a = tanh(…)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -100,14 +100,14 @@ class Fusion(nn.Module):
         self.gate_norm = FrameBatchNorm(channels)
 
     def forward(self, one: Tensor, other: Tensor, mask: Tensor) -> Tensor:
-        """(B, F, M, C) twice -> (B, F, M, C); zero where both are."""
+        """(B, F, M, C) twice -> (B, F, M, C); zero where both inputs are zero."""
         hidden = self.squeeze_norm(self.squeeze(torch.cat([one, other], dim=-1)), mask)
         attention = torch.tanh(self.gate_norm(self.gate(functional.silu(hidden)), mask))
         return one * (1 + attention) + other * (1 - attention)
 
 
 class Block(nn.Module):
-    """Groups of channels, each convolved behind the one before, and a shortcut around them."""
+    """Groups of channels, convolved one after the other, and a shortcut."""
 
     def __init__(self, inputs: int, config: Eres2netV2Config, stage: int, stride: int) -> None:
         super().__init__()
@@ -131,20 +131,20 @@ class Block(nn.Module):
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         """(B, F, M, C), zero outside the mask (B, F) -> (B, F', M', C'), zero outside."""
         inside = mask[:, :: self.stride]
-        around = frames
+        shortcut = frames
         if self.shortcut is not None:
-            around = self.shortcut_norm(self.shortcut(frames), inside)
+            shortcut = self.shortcut_norm(self.shortcut(frames), inside)
         whole = _clipped_inside(self.norm1(self.conv1(frames), inside), inside)
         groups: list[Tensor] = []
         for number, group in enumerate(torch.split(whole, self.width, dim=-1)):
-            taken = self._joined(groups[-1], group, number - 1, inside) if groups else group
-            convolved = self.norms[number](self.convs[number](taken), inside)
+            joined = self._joined(groups[-1], group, number - 1, inside) if groups else group
+            convolved = self.norms[number](self.convs[number](joined), inside)
             groups.append(_clipped_inside(convolved, inside))
         out = self.norm3(self.conv3(torch.cat(groups, dim=-1)), inside)
-        return _clipped_inside(out + around, inside)
+        return _clipped_inside(out + shortcut, inside)
 
     def _joined(self, before: Tensor, group: Tensor, number: int, inside: Tensor) -> Tensor:
-        """A group with what the one before it gave."""
+        """A group joined with the output of the previous one."""
         if not len(self.fusions):
             return before + group
         fused: Tensor = self.fusions[number](before, group, inside)
@@ -152,7 +152,7 @@ class Block(nn.Module):
 
 
 def _clipped_inside(frames: Tensor, mask: Tensor) -> Tensor:
-    """Clipped to 0 … 20, and zero outside the mask, as the next convolution's padding is."""
+    """Clipped to 0 … 20, and zero outside the mask, like the next convolution's padding."""
     return functional.hardtanh(frames * mask[:, :, None, None], 0.0, CEILING)
 
 
@@ -168,7 +168,7 @@ class Eres2netV2Encoder(SpeakerEncoder):
         super().__init__(config)
         self.frontend = KaldiFbank(KALDI_FBANK_80)
         self.embedding_dim = config.embedding_dim
-        self.min_samples = self.sample_rate // 5  # of fewer than two frames there is no deviation
+        self.min_samples = self.sample_rate // 5  # two frames, for a standard deviation
         self.conv = FrameConv2d.square(1, config.channels, 3)
         self.norm = FrameBatchNorm(config.channels)
         self.stages = nn.ModuleList()

@@ -16,7 +16,7 @@ __all__ = ["FactorizedAttention", "MhfaSizes"]
 
 
 class MhfaSizes(Protocol):
-    """What the config of an encoder says for the pooling."""
+    """The sizes that the pooling reads from the config of an encoder."""
 
     @property
     def num_hidden_layers(self) -> int: ...
@@ -31,8 +31,11 @@ class MhfaSizes(Protocol):
 
 
 class FactorizedAttention(nn.Module):
-    """Section 3: keys and values are two weighted sums of all hidden states, compressed. Keys tell
-    how each head weights the frames; the vector is linear in the heads' means of the values."""
+    """Section 3: keys and values are two compressed weighted sums of all hidden states.
+
+    The keys give each head's weights of the frames; the vector is linear in the heads' weighted
+    means of the values.
+    """
 
     def __init__(self, config: MhfaSizes) -> None:
         super().__init__()
@@ -45,7 +48,7 @@ class FactorizedAttention(nn.Module):
         self.output = nn.Linear(config.pooling_heads * channels, config.embedding_dim)
 
     def forward(self, states: list[Tensor], mask: Tensor) -> Tensor:
-        """States (B, F, H) before and behind each layer, mask (B, F) -> (B, E)."""
+        """States (B, F, H) before and after each layer, mask (B, F) -> (B, E)."""
         scores = at_least_float32(self.scores(self.key(self.key_sum(states))))
         attention = torch.softmax(scores.masked_fill(~mask[:, :, None], -torch.inf), dim=1)
         values = at_least_float32(self.value(self.value_sum(states)))

@@ -1,11 +1,11 @@
-"""Kaldi's filter banks of one wave on a CPU, in pieces of memory that are used again and again.
+"""Kaldi's filter banks of one wave on a CPU, in blocks that reuse the same memory.
 
-Windows overlap, so pre-emphasis comes first, once for all of them, and the mean of each window,
-which Kaldi takes off before it, after it:
+Windows overlap, so pre-emphasis is computed once for all of them. The mean m of each window, which
+Kaldi subtracts before pre-emphasis, is therefore subtracted after it:
 
     (x[i] - m) - 0.97 (x[i - 1] - m) = e[i] - 0.03 m        with e[i] = x[i] - 0.97 x[i - 1]
 
-The first sample of a window, which Kaldi takes as its own predecessor, gives 0.03 (x[0] - m).
+The first sample of a window, which is its own predecessor in Kaldi, becomes 0.03 (x[0] - m).
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ __all__ = ["PREEMPHASIS", "FbankBlocks"]
 
 PREEMPHASIS = 0.97
 BLOCK_FRAMES = 256
-"""at most, whose windows, spectrum and powers stay in a core's own cache"""
+"""frames per block, at most; their windows, spectrum and powers fit into a core's cache"""
 
 
 class FbankBlocks:
-    """The banks of windows that fit whole into a wave, before the logarithm; without gradients."""
+    """Computes filter banks before the logarithm, of the windows that fit completely into a wave.
+
+    Without gradients.
+    """
 
     def __init__(self, window: Tensor, filters: Tensor, hop_samples: int) -> None:
         """A window (N,) and filters (n_fft / 2 + 1, M)."""
@@ -32,7 +35,7 @@ class FbankBlocks:
         self._power = window.new_empty(BLOCK_FRAMES, bins)
 
     def write(self, wave: Tensor, banks: Tensor) -> None:
-        """Of a wave (T,) to `banks` (F, M)."""
+        """Compute the banks of a wave (T,) into `banks` (F, M)."""
         blocks = max(1, -(-len(banks) // BLOCK_FRAMES))
         size = -(-len(banks) // blocks)
         for start in range(0, len(banks), size or 1):
@@ -41,16 +44,16 @@ class FbankBlocks:
             self._write_block(wave[first : last + self._size], rows)
 
     def _write_block(self, samples: Tensor, banks: Tensor) -> None:
-        count, rest = len(banks), 1.0 - PREEMPHASIS
+        count, remainder = len(banks), 1.0 - PREEMPHASIS
         emphasized = self._emphasized[: len(samples)]
         torch.sub(samples[1:], samples[:-1], alpha=PREEMPHASIS, out=emphasized[1:])
         emphasized[0] = 0.0
         windows = samples.unfold(0, self._size, self._hop)
         means = windows.mean(1, keepdim=True)
-        windowed = self._windowed[:count]  # zeros lie behind each window
+        windowed = self._windowed[:count]  # each window is followed by zeros
         inside = windowed[:, : self._size]
-        torch.sub(emphasized.unfold(0, self._size, self._hop), means, alpha=rest, out=inside)
-        torch.sub(windows[:, :1], means, out=inside[:, :1]).mul_(rest)
+        torch.sub(emphasized.unfold(0, self._size, self._hop), means, alpha=remainder, out=inside)
+        torch.sub(windows[:, :1], means, out=inside[:, :1]).mul_(remainder)
         inside.mul_(self._window)
         squares = torch.view_as_real(torch.fft.rfft(windowed)).square_()
         power = torch.add(squares[..., 0], squares[..., 1], out=self._power[:count])

@@ -1,4 +1,4 @@
-"""Front-ends: waveforms to frames; one preset per family of models."""
+"""Front-ends: waveforms to frames, with one preset per family of models."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ __all__ = [
 ]
 
 BLOCK_FRAMES = 1024
-"""frames in one FFT on a CPU: larger batches leave its cache and are slower"""
+"""frames per FFT on a CPU; more do not fit into its cache and are slower"""
 WAVE_BLOCK_FRAMES = 256
-"""of one wave: windows, spectrum and powers of so many stay in a core's own cache"""
+"""frames per block of one wave; their windows, spectrum and powers fit into a core's cache"""
 
 
 class Frontend(nn.Module, ABC):
     """Waveforms (B, T) to frames (B, F, M), one every `hop_samples`."""
 
     config: Any
-    """frozen dataclass that says all about it"""
+    """frozen dataclass with all settings"""
     sample_rate: int
     hop_samples: int
     """samples between two frames"""
@@ -53,9 +53,9 @@ class Frontend(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Waves (B, T) with `lengths` (B,) samples -> frames (B, F, M) and their number (B,).
+        """Waves (B, T) with `lengths` (B,) in samples -> frames (B, F, M) and their number (B,).
 
-        Neither what lies behind an utterance's end nor its batch mates change its frames.
+        Neither padding nor batch mates affect an utterance's frames.
         """
 
 
@@ -87,7 +87,7 @@ def slaney_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
 def symmetric_mel(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
     """SpeechBrain's filters: (n_fft / 2 + 1, n_mels), of height one, mel = 2595 log10(1 + f / 700).
 
-    Both sides of a triangle are as wide as the step to it from the filter below, in Hz.
+    Both sides of a triangle have the same width in Hz: the distance to the next lower center.
     """
     top = 2595.0 * math.log10(1.0 + sample_rate / 2 / 700.0)
     mels = torch.linspace(0.0, top, n_mels + 2, dtype=torch.float64)
@@ -102,7 +102,7 @@ WINDOW_FUNCTIONS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 
 
 def masked_frames(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -> Tensor:
-    """Frames (B, F, M), zero behind each end, minus the mean of those before it if asked."""
+    """Frames (B, F, M), zero after each end; with `mean_normalize`, minus each utterance's mean."""
     mask = frame_mask(frame_lengths, frames.shape[1])[:, :, None]
     if mean_normalize:
         frames = frames - (frames * mask).sum(1, keepdim=True) / frame_lengths[:, None, None]
@@ -110,7 +110,7 @@ def masked_frames(frames: Tensor, frame_lengths: Tensor, mean_normalize: bool) -
 
 
 def frame_blocks(frames: Tensor) -> tuple[Tensor, ...]:
-    """Frames (B, F, N) in blocks along F that fit a CPU's cache; on a GPU in one."""
+    """Frames (B, F, N) in blocks along F that fit into a CPU's cache; one block on a GPU."""
     on_cpu = frames.device.type == "cpu"
     size = max(1, BLOCK_FRAMES // frames.shape[0]) if on_cpu else frames.shape[1]
     return torch.split(frames, size, dim=1)
@@ -119,7 +119,7 @@ def frame_blocks(frames: Tensor) -> tuple[Tensor, ...]:
 def mirrored(waves: Tensor, lengths: Tensor, count: int) -> Tensor:
     """Waves (B, T), each mirrored at its first and its last sample: (B, T + 2 count).
 
-    What lies more than `count` behind an utterance's end is not defined.
+    Samples more than `count` after an utterance's end are undefined.
     """
     position = torch.arange(-count, waves.shape[1] + count, device=waves.device).abs()
     last = lengths[:, None] - 1
@@ -128,7 +128,7 @@ def mirrored(waves: Tensor, lengths: Tensor, count: int) -> Tensor:
 
 
 def _with_zeros(wave: Tensor, start: int, stop: int) -> Tensor:
-    """Samples `start` to `stop` of a wave (T,), zeros before it and behind it."""
+    """Samples `start` to `stop` of a wave (T,), with zeros before its start and after its end."""
     inside = wave[max(start, 0) : stop]
     if start >= 0 and stop <= len(wave):
         return inside
@@ -139,9 +139,9 @@ class MelSpectrogram(Frontend):
     """Mel frames of waveforms, computed in float32 whatever the model's precision.
 
     With the config `GE2E_MEL` it equals ``librosa.feature.melspectrogram(n_fft=400,
-    hop_length=160, n_mels=40)``. The frame F is centered on sample F × hop; the audio's first
-    half window and its last see zeros, or with ``edges="mirrored"`` what librosa's
-    ``pad_mode="reflect"`` gives.
+    hop_length=160, n_mels=40)``. Frame F is centered on sample F × hop. Beyond both ends the audio
+    is padded with zeros or, with ``edges="mirrored"``, mirrored, like librosa's
+    ``pad_mode="reflect"``.
     """
 
     config: MelConfig
@@ -155,16 +155,16 @@ class MelSpectrogram(Frontend):
         self.hop_samples = config.hop_samples
         self.num_features = config.n_mels
         n_fft = config.window_samples
-        # Not persistent: both follow from the config, and checkpoints hold weights only.
+        # Not persistent: both follow from the config, and checkpoints contain weights only.
         self.register_buffer("window", WINDOW_FUNCTIONS[config.window](n_fft), persistent=False)
         filters = FILTERS[config.filters](config.n_mels, n_fft, config.sample_rate)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        # bfloat16 has 8 bits: the power of a quiet band beside a loud one would be rounding only.
+        # With bfloat16's 8 bits, the power of a quiet band next to a loud one would be lost.
         with torch.autocast(waves.device.type, enabled=False):
-            # Zero first: the last windows of an utterance reach over its end, into what may be
-            # anything, also not a number, which a product with zero would not take away.
+            # Zeros first: the last windows extend past an utterance's end, where the padding may
+            # be NaN, which a product with zero would not remove.
             waves = waves.float().masked_fill(~frame_mask(lengths, waves.shape[1]), 0.0)
             mels = self._all_mels(self._frames(self._padded(waves, lengths)))
             frame_lengths = lengths // self.config.hop_samples + 1
@@ -175,10 +175,10 @@ class MelSpectrogram(Frontend):
         return torch.cat([self._mels(block) for block in frame_blocks(frames)], dim=1)
 
     def linear_mels(self, wave: Tensor) -> Tensor:
-        """One wave (T,) -> linear frames (F, M), as `forward` gives them with zeros as edges.
+        """One wave (T,) -> linear frames (F, M), like `forward` with zeros as edges.
 
-        Without gradients: all blocks of frames are computed in the same memory, which costs half
-        of what new memory for each does.
+        Without gradients: all blocks are computed in the same memory, which takes half the time of
+        new memory for each.
         """
         size, hop = self.config.window_samples, self.config.hop_samples
         count = len(wave) // hop + 1
@@ -189,8 +189,8 @@ class MelSpectrogram(Frontend):
             stop = min(start + WAVE_BLOCK_FRAMES, count)
             rows = slice(stop - start)
             first, last = (number * hop - size // 2 for number in (start, stop - 1))
-            seen = _with_zeros(wave, first, last + size)
-            torch.mul(self._frames(seen), self.window, out=windowed[rows])
+            samples = _with_zeros(wave, first, last + size)
+            torch.mul(self._frames(samples), self.window, out=windowed[rows])
             squares = torch.view_as_real(torch.fft.rfft(windowed[rows])).square_()
             torch.add(squares[..., 0], squares[..., 1], out=power[rows])
             torch.mm(power[rows], self.filters, out=mels[start:stop])
@@ -211,7 +211,7 @@ class MelSpectrogram(Frontend):
 
     def _power(self, windowed: Tensor) -> Tensor:  # (..., F, N) -> (..., F, N / 2 + 1)
         spectrum = torch.fft.rfft(windowed)
-        # Not spectrum.abs().square(): that takes a square root of every bin first.
+        # Not spectrum.abs().square(), which takes a square root of every bin first.
         power: Tensor = spectrum.real.square().add_(spectrum.imag.square())
         return power
 
@@ -220,7 +220,7 @@ class MelSpectrogram(Frontend):
             return torch.log(mels + 1e-6)
         if self.config.scale == "decibel":
             decibels = 10.0 * torch.log10(mels.clamp(min=1e-10))
-            # The floor is the utterance's own: padding must not be its peak.
+            # The floor is relative to the utterance's own peak, not to that of the padding.
             outside = ~frame_mask(frame_lengths, mels.shape[1])[:, :, None]
             peak = decibels.masked_fill(outside, -torch.inf).amax(dim=(1, 2), keepdim=True)
             return torch.maximum(decibels, peak - 80.0)
@@ -230,8 +230,8 @@ class MelSpectrogram(Frontend):
 def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, high_hz: float | None = None) -> Tensor:
     """Kaldi's triangular filters, linear in mel = 1127 ln(1 + f / 700): (n_fft / 2 + 1, n_mels).
 
-    From 20 Hz to `high_hz` (None: the Nyquist frequency, whose bin is not used). Unlike Slaney's
-    they have a height of one.
+    From 20 Hz to `high_hz` (None: the Nyquist frequency, whose bin is not used). Unlike Slaney's,
+    they have height one.
     """
     ends = (20.0, sample_rate / 2 if high_hz is None else high_hz)
     low, high = (1127.0 * math.log1p(hz / 700.0) for hz in ends)
@@ -243,7 +243,7 @@ def kaldi_mel(n_mels: int, n_fft: int, sample_rate: int, high_hz: float | None =
 
 @dataclass(frozen=True)
 class FbankConfig:
-    """Kaldi's filter banks; what is not named here has Kaldi's default."""
+    """Settings of Kaldi's filter banks that differ between models; all others are its defaults."""
 
     n_mels: int = 80
     mean_normalize: bool = False
@@ -251,15 +251,16 @@ class FbankConfig:
     window: str = "povey"
     """a name in `FBANK_WINDOWS`"""
     full_scale: float = 1.0
-    """what a sample of 1 counts as; only what is as faint as the floor under the logarithm tells"""
+    """factor by which samples in [-1, 1] are multiplied; it matters only for sounds as faint as
+    the floor of the logarithm"""
 
 
 FBANK_FFT = 512
 """points of the power spectrum of Kaldi's windows of 400 samples"""
 KALDI_FBANK_80 = FbankConfig(mean_normalize=True)
-"""That of 3D-Speaker's CAM++."""
+"""3D-Speaker's, for CAM++"""
 WESPEAKER_FBANK_80 = FbankConfig(mean_normalize=True, window="hamming", full_scale=32_768.0)
-"""That of WeSpeaker's networks, and of pyannote's wrapper of them: samples as 16-bit numbers."""
+"""WeSpeaker's and pyannote's, with samples in the range of 16-bit integers"""
 
 
 def _povey_window(samples: int) -> Tensor:
@@ -276,12 +277,12 @@ FBANK_WINDOWS = {"povey": _povey_window, "hamming": _hamming_window}
 class KaldiFbank(Frontend):
     """Kaldi's log filter banks with its defaults and no dither, for samples in [-1, 1].
 
-    25 ms windows every 10 ms, only where they fit whole; mean removed, pre-emphasis 0.97, Povey's
-    window (or Hamming's), 512-point power spectrum, natural logarithm.
+    25 ms windows every 10 ms, only those that fit completely; mean removed, pre-emphasis 0.97,
+    Povey's window (or Hamming's), 512-point power spectrum, natural logarithm.
     """
 
     in_blocks: ClassVar[bool] = True
-    """whether it takes waves one by one in inference mode on a CPU, for a third of the time"""
+    """whether waves are processed one by one in inference mode on a CPU, in a third of the time"""
 
     config: FbankConfig
     window: Tensor
@@ -301,8 +302,8 @@ class KaldiFbank(Frontend):
 
     def forward(self, waves: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(waves.device.type, enabled=False):
-            # Only windows that fit whole: none reaches over the end, so the mask alone would do,
-            # but what is not a number there would pass the logarithm and a product with zero.
+            # No window extends past the end, so a mask on the frames would suffice if padding
+            # could not be NaN, which remains NaN in a product with zero.
             frame_lengths = (lengths - self.window_samples) // self.hop_samples + 1
             if self.in_blocks and waves.device.type == "cpu" and torch.is_inference_mode_enabled():
                 return self._in_blocks(waves.float(), frame_lengths), frame_lengths
@@ -331,7 +332,7 @@ class KaldiFbank(Frontend):
     def banks(self, windows: Tensor) -> Tensor:
         """The logarithm of each window's filter banks: (B, F, N) -> (B, F, M)."""
         windows = windows - windows.mean(dim=2, keepdim=True)
-        # Pre-emphasis within each window: Kaldi takes the first sample as its own predecessor.
+        # Pre-emphasis within each window: in Kaldi, the first sample is its own predecessor.
         before = torch.cat([windows[:, :, :1], windows[:, :, :-1]], dim=2)
         power = self._power((windows - PREEMPHASIS * before) * self.window)
         return torch.log((power @ self.filters).clamp(min=torch.finfo(torch.float32).eps))

@@ -28,15 +28,15 @@ class LstmConfig:
     embedding_dim: int = 256
     n_mels: int = 40
     window_frames: int = 160
-    """length of the windows that longer utterances are cut into; 10 ms a frame"""
+    """length of the windows into which longer utterances are cut, in frames of 10 ms"""
     window_step: int = 80
     """frames between two windows"""
     window_min_coverage: float = 0.75
-    """the last window is left out when less of it is audio"""
+    """the last window is left out if a smaller fraction of it is audio"""
 
     mel_edges: str = "zeros"
-    """zeros | mirrored, as chatterbox has it: what mels see beyond both ends of the audio; with
-    mirrored, frames behind the last one are zero"""
+    """zeros | mirrored (chatterbox's): how audio is padded at both ends for the mels; with
+    mirrored, frames after the last one are zero"""
 
     def __post_init__(self) -> None:
         sizes = ("hidden_size", "embedding_dim", "n_mels", "window_frames", "window_step")
@@ -73,11 +73,12 @@ class LstmEncoder(SpeakerEncoder):
 
     @torch.no_grad()
     def _initialize(self) -> None:
-        """Let the first embeddings depend on the audio.
+        """Initialize such that the first embeddings depend on the audio.
 
-        Mels are powers, mostly near zero: with torch's random biases every utterance begins with
-        nearly the same vector (cosine 0.998), and GE2E does not get away from there, or kills the
-        ReLU on its way. Orthogonal recurrence, no biases but the forget gate's: cosine 0.45.
+        Mels are powers, mostly near zero. With torch's random biases all utterances have nearly the
+        same vector at first (cosine 0.998), from which GE2E does not recover, or only with dead
+        ReLUs. With orthogonal recurrent weights and biases only in the forget gate the cosine is
+        0.45.
         """
         for name, parameter in self.lstm.named_parameters():
             gates = parameter.chunk(4)  # input, forget, cell, output
@@ -96,5 +97,5 @@ class LstmEncoder(SpeakerEncoder):
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         outputs, _ = self.lstm(features)  # (B, F, H)
         rows = torch.arange(outputs.shape[0], device=outputs.device)
-        last = outputs[rows, frame_lengths - 1]  # causal: what follows cannot reach it
+        last = outputs[rows, frame_lengths - 1]  # causal, so padding does not affect it
         return functional.normalize(at_least_float32(functional.relu(self.linear(last))), dim=1)

@@ -1,7 +1,7 @@
-"""Settings of mel spectrograms, one preset per family of models.
+"""Settings of mel spectrograms, with one preset per family of models.
 
-Apart from the networks that compute them, so that data is prepared and listed without torch, which
-takes seconds to import.
+Separate from the networks that compute them, so that data can be prepared and listed without torch,
+which takes seconds to import.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class MelConfig:
     mean_normalize: bool = False
     """subtract each utterance's mean over its own frames"""
     edges: str = "zeros"
-    """zeros | mirrored: what the first and the last window see beyond the audio"""
+    """zeros | mirrored: how audio is padded at both ends"""
 
 
 GE2E_MEL = MelConfig()
-"""PaddleSpeech's, Resemblyzer's and Real-Time-Voice-Cloning's: 40 linear mel powers."""
+"""PaddleSpeech's, Resemblyzer's and Real-Time-Voice-Cloning's: 40 linear mel powers"""
 
 LOG_MEL_80 = MelConfig(n_mels=80, scale="log")
 
 DECIBEL_MEL_80 = MelConfig(
     n_mels=80, window="hamming", filters="symmetric", scale="decibel", mean_normalize=True
 )
-"""That of SpeechBrain's ECAPA-TDNN: its Fbank, then its sentence normalization."""
+"""SpeechBrain's, for ECAPA-TDNN: its Fbank with its sentence normalization"""

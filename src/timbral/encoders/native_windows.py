@@ -1,4 +1,4 @@
-"""The windows that an encoder of fixed length takes; known without torch."""
+"""The windows of encoders with a fixed input length. Importable without torch."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ __all__ = ["Windows"]
 
 @dataclass(frozen=True)
 class Windows:
-    """How an encoder of fixed length takes a longer utterance: in windows, whose vectors are
-    averaged.
+    """How an encoder with a fixed input length embeds a longer utterance: as the mean of the
+    vectors of windows.
 
     The rule is that of Real-Time-Voice-Cloning, Resemblyzer and PaddleSpeech.
     """
 
     frames: int = 160
+    """length of a window"""
     step: int = 80
+    """frames between the starts of two windows"""
     min_coverage: float = 0.75
+    """least fraction of the last window that must be audio"""
 
     def starts(self, samples: int, hop_samples: int) -> list[int]:
-        """First frames of the windows over an utterance of `samples` samples.
+        """The first frame of each window of an utterance of `samples` samples.
 
-        The last window may hang over the end; it goes when less than `min_coverage` of it
+        The last window may extend past the end. It is left out if less than `min_coverage` of it
         is audio, unless it is the only one.
         """
         frames = math.ceil((samples + 1) / hop_samples)

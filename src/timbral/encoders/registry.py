@@ -1,4 +1,4 @@
-"""Speaker encoders by name. A new one is a file with a config and a class, and a line here."""
+"""Speaker encoders by name. A new encoder is a file with a config and a class, and a line here."""
 
 from __future__ import annotations
 
@@ -40,4 +40,4 @@ ENCODERS: dict[str, type[SpeakerEncoder]] = {
 }
 
 ENCODER_SIZES: dict[str, EncoderConfig] = {**REDIMNET_SIZES, **RESNET_SIZES}
-"""published sizes that are no default, by names that configs take as they take an encoder's"""
+"""published sizes other than the defaults, by names that configs accept like an encoder's"""

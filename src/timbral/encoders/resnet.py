@@ -2,7 +2,7 @@
 Recognition, CVPR 2016; Zeinali et al., BUT System Description to VoxCeleb Speaker Recognition
 Challenge 2019), as WeSpeaker builds it.
 
-Frames stay time-major, (B, F, M, C): the channels of a point lie together.
+Frames stay time-major, (B, F, M, C), so the channels of a point are contiguous.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["SIZES", "ResnetConfig", "ResnetEncoder"]
 STRIDES = (1, 2, 2, 2)
 """of the first block of each stage, over mels and over time"""
 ADDED_VARIANCE = 1e-7
-"""WeSpeaker's, under the root of its pooling"""
+"""what WeSpeaker adds to the variance in its pooling"""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class ResnetConfig:
     layers: tuple[int, ...] = (3, 4, 6, 3)
     """blocks in each of the four stages"""
     bottleneck: bool = False
-    """blocks of three convolutions with four times the channels, instead of two"""
+    """whether blocks have three convolutions and four times the output channels, instead of two"""
     channels: int = 32
-    """of the first stage; each further one has twice as many"""
+    """channels of the first stage; each further stage has twice as many"""
     embedding_dim: int = 256
     second_linear: bool = False
-    """the vector is that of a second linear layer, behind ReLU and batch norm"""
+    """whether ReLU, batch norm and a second linear layer follow the first"""
 
     def __post_init__(self) -> None:
         if len(self.layers) != len(STRIDES) or not all(
@@ -61,11 +61,11 @@ SIZES = {
     "resnet221": ResnetConfig(layers=(6, 16, 48, 3), bottleneck=True),
     "resnet293": ResnetConfig(layers=(10, 20, 64, 3), bottleneck=True),
 }
-"""as WeSpeaker publishes weights of"""
+"""the larger sizes with published weights of WeSpeaker"""
 
 
 class ResidualBlock(nn.Module):
-    """The shortcut around convolutions: a strided 1 × 1 convolution where sizes change."""
+    """The shortcut of a residual block: a strided 1 × 1 convolution if sizes change."""
 
     expansion: ClassVar[int]
 
@@ -78,8 +78,8 @@ class ResidualBlock(nn.Module):
             self.shortcut = FrameConv2d.square(inputs, self.outputs, 1, stride)
             self.shortcut_norm = FrameBatchNorm(self.outputs)
 
-    def around(self, frames: Tensor, inside: Tensor) -> Tensor:
-        """What is added to the convolutions' outputs."""
+    def shortcut_of(self, frames: Tensor, inside: Tensor) -> Tensor:
+        """The frames to add to the outputs of the convolutions; `inside` is their mask."""
         if self.shortcut is None:
             return frames
         projected: Tensor = self.shortcut_norm(self.shortcut(frames), inside)
@@ -103,11 +103,11 @@ class BasicBlock(ResidualBlock):
         inside = mask[:, :: self.stride]
         out = relu_inside(self.norm1(self.conv1(frames), inside), inside)
         out = self.norm2(self.conv2(out), inside)
-        return relu_inside(out + self.around(frames, inside), inside)
+        return relu_inside(out + self.shortcut_of(frames, inside), inside)
 
 
 class BottleneckBlock(ResidualBlock):
-    """A 1 × 1, a 3 × 3 and a 1 × 1 convolution, which makes four times the channels."""
+    """A 1 × 1, a 3 × 3 and a 1 × 1 convolution, the last with four times the channels."""
 
     expansion = 4
 
@@ -126,7 +126,7 @@ class BottleneckBlock(ResidualBlock):
         out = relu_inside(self.norm1(self.conv1(frames), mask), mask)
         out = functional.relu(self.norm2(self.conv2(out), inside), inplace=True)
         out = self.norm3(self.conv3(out), inside)
-        return relu_inside(out + self.around(frames, inside), inside)
+        return relu_inside(out + self.shortcut_of(frames, inside), inside)
 
 
 class ResnetEncoder(SpeakerEncoder):
@@ -141,7 +141,7 @@ class ResnetEncoder(SpeakerEncoder):
         super().__init__(config)
         self.frontend = KaldiFbank(WESPEAKER_FBANK_80)
         self.embedding_dim = config.embedding_dim
-        self.min_samples = self.sample_rate // 5  # of fewer than two frames there is no deviation
+        self.min_samples = self.sample_rate // 5  # two frames, for a standard deviation
         block = BottleneckBlock if config.bottleneck else BasicBlock
         self.conv = FrameConv2d.square(1, config.channels, 3)
         self.norm = FrameBatchNorm(config.channels)

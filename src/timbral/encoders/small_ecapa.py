@@ -1,5 +1,5 @@
-"""A small ECAPA-TDNN on the weighted sum of a network's hidden states, as UniSpeech's speaker
-verification builds it (Chen et al., WavLM, 2022, section V-C)."""
+"""A small ECAPA-TDNN on the weighted sum of a network's hidden states, as in UniSpeech's speaker
+verification (Chen et al., WavLM, 2022, section V-C)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["TINY_ECAPA", "SmallEcapa", "SmallEcapaSizes"]
 
 NORM_EPSILON = 1e-5
 MIN_VARIANCE = 1e-9
-"""below which the pooling takes no variance"""
+"""lower limit of the variance in the pooling"""
 TINY_ECAPA: dict[str, Any] = {
     "channels": 16,
     "pooled_channels": 24,
@@ -33,23 +33,23 @@ TINY_ECAPA: dict[str, Any] = {
     "res2net_scale": 4,
     "embedding_dim": 16,
 }
-"""of the smallest one, in the `tiny_config` of each encoder that has one"""
+"""sizes of the smallest one, for the `tiny_config` of encoders that contain one"""
 
 
 @dataclass(frozen=True)
 class SmallEcapaSizes:
-    """What the config of an encoder says for the head; the defaults are UniSpeech's."""
+    """Sizes of the head in the config of an encoder; the defaults are UniSpeech's."""
 
     embedding_dim: int = 256
     channels: int = 512
-    """of the ECAPA-TDNN"""
+    """channels of the ECAPA-TDNN"""
     pooled_channels: int = 1536
     attention_channels: int = 128
     se_channels: int = 128
     res2net_scale: int = 8
 
     def ecapa(self) -> EcapaConfig:
-        """The sizes of the ECAPA-TDNN, built as WeSpeaker's; ConfigError for impossible ones."""
+        """The config of the ECAPA-TDNN, WeSpeaker's variant; ConfigError for impossible sizes."""
         return EcapaConfig(
             channels=self.channels,
             pooled_channels=self.pooled_channels,
@@ -63,7 +63,7 @@ class SmallEcapaSizes:
 
 
 class SmallEcapa(nn.Module):
-    """States are summed, normalized over an utterance's frames, and go through three blocks."""
+    """Weighted sum of states, normalization over an utterance's frames, and an ECAPA-TDNN."""
 
     def __init__(self, config: EcapaConfig, states: int, state_size: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class SmallEcapa(nn.Module):
         self.fc = nn.Linear(2 * config.pooled_channels, config.embedding_dim)
 
     def forward(self, states: list[Tensor], mask: Tensor) -> Tensor:
-        """States (B, F, H) before and behind each layer, mask (B, F) -> (B, E)."""
+        """States (B, F, H) before and after each layer, mask (B, F) -> (B, E)."""
         frames = self.input(_instance_normalized(self.layer_sum(states), mask), mask)
         outputs = []
         for block in self.blocks:
@@ -88,7 +88,7 @@ class SmallEcapa(nn.Module):
 
 
 def _instance_normalized(frames: Tensor, mask: Tensor) -> Tensor:
-    """Frames (B, F, C), each channel to zero mean and unit variance over an utterance's own."""
+    """Frames (B, F, C), each channel at zero mean and unit variance over an utterance's frames."""
     inside = mask[:, :, None]
     count = inside.sum(1, keepdim=True)
     exact = at_least_float32(frames)

@@ -1,7 +1,7 @@
-"""A small time-delay network for machines of a few cores.
+"""A small time-delay neural network, for training on a few cores.
 
-The x-vector layout (Snyder et al., X-vectors: Robust DNN embeddings for speaker recognition,
-2018) in a quarter of its size, on 80 log-mels.
+The architecture of x-vectors (Snyder et al., X-vectors: Robust DNN embeddings for speaker
+recognition, 2018) at a quarter of their size, on 80 log mels.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class TdnnConfig:
     pooled_channels: int = 768
     embedding_dim: int = 192
     stride: int = 1
-    """frames that the first layer advances by: 2 halves the work of all others"""
+    """stride of the first layer over time: 2 halves the work of all others"""
     mean_normalize: bool = True
-    """subtract each utterance's mean log-mel: takes away most of the channel"""
+    """subtract each utterance's mean log mel, which removes most of the channel"""
 
     def __post_init__(self) -> None:
         sizes = ("channels", "pooled_channels", "embedding_dim")

@@ -1,5 +1,5 @@
-"""WavLM under a small ECAPA-TDNN, as UniSpeech's speaker verification has it (Chen et al., WavLM,
-2022, section V-C): what papers on speech synthesis compute SIM-o with.
+"""WavLM under a small ECAPA-TDNN, as in UniSpeech's speaker verification (Chen et al., WavLM, 2022,
+section V-C), with which papers on speech synthesis compute SIM-o.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from timbral.encoders.wavlm.wavlm_sizes import WavlmSizes
 __all__ = ["WavlmEcapaConfig", "WavlmEcapaEncoder"]
 
 WAVE_EPSILON = 1e-5
-"""of s3prl's WavLM; transformers' has 1e-7"""
+"""s3prl's; transformers' WavLM uses 1e-7"""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class WavlmEcapaConfig(SmallEcapaSizes, WavlmSizes):
     """Sizes of the network; the defaults are those of ``wavlm_large_finetune.pth``."""
 
     def __post_init__(self) -> None:
-        self.wavlm()  # check their own sizes
+        self.wavlm()  # both check their own sizes
         self.ecapa()
 
 
@@ -41,7 +41,7 @@ class WavlmEcapaEncoder(PooledWavlm):
         f"{layer}.": f"pooling.{layer}."
         for layer in ("layer_sum", "input", "blocks", "mfa", "asp", "asp_bn", "fc")
     }
-    """until 2026-11-29 the layers of the head were the encoder's own"""
+    """before 2026-11-29, the layers of the head were attributes of the encoder"""
     config: WavlmEcapaConfig
 
     def __init__(self, config: WavlmEcapaConfig) -> None:

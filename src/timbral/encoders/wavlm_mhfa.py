@@ -1,6 +1,6 @@
 """WavLM under multi-head factorized attentive pooling (Peng et al., An Attention-Based Backend
-Allowing Efficient Fine-Tuning of Transformer Models for Speaker Verification, SLT 2022), as its
-authors build it.
+Allowing Efficient Fine-Tuning of Transformer Models for Speaker Verification, SLT 2022), as in the
+authors' code.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class WavlmMhfaConfig(WavlmSizes):
 
     do_normalize: bool = False
     pooling_heads: int = 64
-    """that each weight the frames in their own way"""
+    """number of attention heads of the pooling"""
     compressed_channels: int = 128
-    """of keys and of values"""
+    """channels of keys and values"""
 
     def __post_init__(self) -> None:
         sizes = ("pooling_heads", "compressed_channels")

@@ -1,1 +1,1 @@
-"""Layers that several encoders share. Frames are time-major: (B, F, C)."""
+"""Layers of several encoders. Frames are time-major: (B, F, C)."""

@@ -1,4 +1,4 @@
-"""Convolutions of time-major frames."""
+"""Convolutions over time-major frames."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class FrameConv(PackableProduct, nn.Conv1d):
     """`nn.Conv1d` over time, (B, F, C) -> (B, F', C'), as one matrix product.
 
     The weight (C', C, kernel), the bias and their initialization are those of `nn.Conv1d`.
-    `padding` zeros lie before the first frame and behind the last. With kernel 3 and dilation 2,
-    the taps of an output frame, side by side in one row of the product:
+    `padding` zeros are added before the first frame and after the last. With kernel 3 and dilation
+    2, the taps of an output frame, which form one row of the product:
 
         frame         0 1 2 3 4 5 6
         output 0      x   x   x
@@ -37,14 +37,14 @@ class FrameConv(PackableProduct, nn.Conv1d):
     ) -> None:
         super().__init__(inputs, outputs, kernel, stride, padding, dilation, bias=bias)
         self.context = dilation * (kernel - 1)
-        """frames that an output frame sees beside its first: the convolution takes off so many"""
+        """taps of an output frame, minus one, in frames: the output is shorter by so many"""
 
     def matrix(self) -> Tensor:
         """The weight as (C', kernel × C), taps first."""
         return self.weight.transpose(1, 2).flatten(1)
 
     def taps(self, frames: Tensor) -> Tensor:
-        """What each output frame sees of (B, F, C): (B, F', kernel × C)."""
+        """The taps of each output frame: (B, F, C) -> (B, F', kernel × C)."""
         (stride,), (dilation,) = self.stride, self.dilation
         if self.context == 0 and stride == 1:
             return frames
@@ -61,10 +61,10 @@ class FrameConv(PackableProduct, nn.Conv1d):
 
 
 class FrameConv2d(nn.Conv2d):
-    """`nn.Conv2d` over (mel, time) of (B, F, M, C), without a bias.
+    """`nn.Conv2d` over (mel, time) of (B, F, M, C) -> (B, F', M', C'), without a bias.
 
-    The weight is (C', C, mel, time) as the published models have it; the channels of a frame lie
-    together, as oneDNN and cuDNN are fastest with.
+    The weight is (C', C, mel, time), as in published models; channels come last, which is fastest
+    in oneDNN and cuDNN.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class FrameConv2d(nn.Conv2d):
 
     @classmethod
     def square(cls, inputs: int, outputs: int, kernel: int, stride: int = 1) -> FrameConv2d:
-        """One with the same stride over mel and time, padded by half of an odd kernel."""
+        """A convolution with the same stride over mel and time, padded by half of an odd kernel."""
         return cls(
             inputs, outputs, kernel, mel_stride=stride, frame_stride=stride, padding=kernel // 2
         )

@@ -10,7 +10,7 @@ __all__ = ["Linear"]
 
 
 class Linear(PackableProduct, nn.Linear):
-    """`nn.Linear` over (..., inputs), faster on a CPU once `pack_weights` was called."""
+    """`nn.Linear` over (..., inputs), which is faster on a CPU after `pack_weights`."""
 
     def forward(self, rows: Tensor) -> Tensor:
         return self.multiply(rows)

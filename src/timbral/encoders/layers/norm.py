@@ -1,4 +1,4 @@
-"""Batch norm that does not count padding, and whose statistics can span processes."""
+"""Batch norm that ignores padding, with statistics over all processes if wanted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["BatchNorm", "FrameBatchNorm"]
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Sum over all processes; its gradient is the sum of theirs."""
+    """Sum over all processes; the gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -29,9 +29,9 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch norm over (N, C); `across_processes` makes its statistics those of all processes.
+    """Batch norm over (N, C), with `across_processes` over the rows of all processes.
 
-    torch's SyncBatchNorm does the same, on GPUs only.
+    torch's SyncBatchNorm does the same, but only on GPUs.
     """
 
     across_processes: bool = False
@@ -43,7 +43,7 @@ class BatchNorm(nn.BatchNorm1d):
             return self._normalize_across_processes(at_least_float32(inputs)).to(inputs.dtype)
 
     def scale_and_offset(self) -> tuple[Tensor, Tensor]:
-        """What the norm does in evaluation, x scale + offset, for each channel in float64."""
+        """The norm in evaluation mode is x · scale + offset; both (C,) in float64."""
         assert self.running_mean is not None, "our encoders keep running statistics"
         assert self.running_var is not None
         scale = torch.rsqrt(self.running_var.double() + self.eps)
@@ -78,10 +78,10 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 class FrameBatchNorm(BatchNorm):
-    """Batch norm over (B, F, C) or (B, F, M, C) whose statistics count only frames inside.
+    """Batch norm over (B, F, C) or (B, F, M, C), with statistics over the frames inside only.
 
-    `mask` (B, F) is true inside. In evaluation, and when all frames are inside, it is plain
-    batch norm. What comes out behind an utterance's end is not defined.
+    `mask` (B, F) is true inside. In evaluation mode, and if all frames are inside, it is plain
+    batch norm. Outputs after an utterance's end are undefined.
     """
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]

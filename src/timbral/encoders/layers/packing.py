@@ -1,14 +1,13 @@
-"""Packed weights: inference on a CPU without reordering a matrix at every product.
+"""Packed weights: inference on a CPU without reordering a matrix for every product.
 
-oneDNN multiplies by a matrix whose elements lie in an order of its own. torch puts the weight into
-that order at every call; a copy that is ordered once makes a product in float32 a sixth to a fifth
-faster on an AMD EPYC with AVX-512 (one thread). Where MKL is faster (`MKL_IS_FASTER`) nothing is
-packed in float32.
+oneDNN multiplies by matrices in a layout of its own, into which torch reorders a weight at every
+call. A copy that is reordered only once makes a product in float32 a sixth to a fifth faster on an
+AMD EPYC with AVX-512 (one thread). Where MKL is faster (`MKL_IS_FASTER`), float32 is not packed.
 
-Nothing packs by itself: `pack_weights` is called once, when an Embedder is made. A copy is used
-only for the very parameter, in the very version, that it was made of, and is dropped by `train`
-and `eval`, by `to` and its like, by `load_state_dict`, and on the way into a pickle or a deep copy.
-One change cannot be seen: writing through `weight.data` behind torch's back. Pack again after it.
+Nothing is packed automatically: `pack_weights` is called once, when an Embedder is created. A
+packed copy is used only for the same parameter in the same version. It is dropped by `train`,
+`eval`, `to` and similar methods, by `load_state_dict`, and when pickling or deep-copying. One
+change cannot be detected: writing to `weight.data`. Pack again after it.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from torch.nn import functional
 __all__ = ["PackableProduct", "pack_weights", "unpack_weights"]
 
 MIN_ROWS = 128
-"""With fewer, oneDNN wants another order, and would reorder the packed copy at every call."""
+"""with fewer rows oneDNN uses another layout, and would reorder the packed copy at every call"""
 
 PACKED_DTYPES = (torch.float32, torch.bfloat16)
 
 
 class PackedMatrix(NamedTuple):
-    """A matrix in oneDNN's order, and which parameter it was made of, in which version."""
+    """A matrix in oneDNN's layout, and the parameter, with its version, that it was packed from."""
 
     ordered: Tensor
     dtype: torch.dtype
@@ -39,14 +38,14 @@ class PackedMatrix(NamedTuple):
 
 
 class PackableProduct(nn.Module):
-    """A layer that multiplies rows by one matrix. To be inherited beside `nn.Linear` and its like.
+    """A layer that multiplies rows by one matrix: a mixin for `nn.Linear` and similar layers.
 
     `matrix` (outputs, inputs) is the weight, or a view or copy of it.
     """
 
     weight: Tensor
     bias: Any
-    """Tensor, or None: torch's layers declare it in two ways"""
+    """Tensor or None, which torch's layers declare differently"""
     _packed: PackedMatrix | None = None
 
     def matrix(self) -> Tensor:
@@ -64,7 +63,7 @@ class PackableProduct(nn.Module):
         return product
 
     def pack(self, dtype: torch.dtype) -> None:
-        """Keep a packed copy of the matrix in `dtype`, where this torch and device can use one."""
+        """Store a packed copy of the matrix in `dtype`, if this torch and device can use one."""
         weight = self.weight
         # an inference tensor has no version, so changes could not be detected
         packable = weight.device.type == "cpu" and weight.dtype == torch.float32
@@ -79,7 +78,7 @@ class PackableProduct(nn.Module):
         self._packed = None
 
     def _packed_for(self, rows: Tensor) -> PackedMatrix | None:
-        """The packed copy, if this product can use it: its operator knows no gradient."""
+        """The packed copy, if this product can use it; its operator has no gradient."""
         if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
             return None
         packed = self._packed
@@ -106,21 +105,21 @@ class PackableProduct(nn.Module):
         self.unpack()
         super()._load_from_state_dict(*args, **kwargs)
 
-    def __getstate__(self) -> dict[str, Any]:  # oneDNN's tensor can be neither pickled nor copied
+    def __getstate__(self) -> dict[str, Any]:  # oneDNN's tensors cannot be pickled or copied
         return {key: value for key, value in vars(self).items() if key != "_packed"}
 
 
 def pack_weights(network: nn.Module, dtype: torch.dtype = torch.float32) -> None:
     """Pack the weights of a network's layers for inference in `dtype` (float32 or bfloat16).
 
-    Does nothing for weights that are not float32 on a CPU, or where torch lacks the operator.
+    Does nothing for weights that are not float32 on a CPU, or if torch lacks the operator.
     """
     for layer in _packable_layers(network):
         layer.pack(dtype)
 
 
 def unpack_weights(network: nn.Module) -> None:
-    """Drop every packed copy, for a network that is to learn."""
+    """Drop all packed copies, before training."""
     for layer in _packable_layers(network):
         layer.unpack()
 
@@ -130,7 +129,7 @@ def _packable_layers(network: nn.Module) -> Iterator[PackableProduct]:
 
 
 def _can_pack() -> bool:
-    """Whether this build of torch has oneDNN's product, whose operators are not public."""
+    """Whether this build of torch has oneDNN's operators, which are not public."""
     operators = ("_linear_pointwise", "_reorder_linear_weight")
     return bool(torch.backends.mkldnn.enabled) and all(
         hasattr(torch.ops.mkldnn, name) for name in operators
@@ -138,10 +137,10 @@ def _can_pack() -> bool:
 
 
 def _mkl_is_faster() -> bool:
-    """Whether MKL, torch's own way in float32, multiplies faster than oneDNN with packed weights.
+    """Whether MKL, torch's default in float32, is faster than oneDNN with packed weights.
 
-    By a tenth to a half on Intel and, without AVX-512, on AMD (rows of 128 to 3,072 numbers, an
-    EPYC of the third generation); on an AMD EPYC with AVX-512 it is slower.
+    It is, by a tenth to a half, on Intel and on AMD without AVX-512 (rows of 128 to 3,072 numbers,
+    an EPYC of the third generation), but slower on an AMD EPYC with AVX-512.
     """
     if not torch._C.has_mkl:
         return False
@@ -149,8 +148,8 @@ def _mkl_is_faster() -> bool:
 
 
 def _is_intel() -> bool:
-    facts = Path("/proc/cpuinfo")
-    return facts.exists() and "GenuineIntel" in facts.read_text("utf-8", errors="replace")
+    path = Path("/proc/cpuinfo")
+    return path.exists() and "GenuineIntel" in path.read_text("utf-8", errors="replace")
 
 
 CAN_PACK = _can_pack()

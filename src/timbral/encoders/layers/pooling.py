@@ -1,4 +1,4 @@
-"""From frames to one vector, over the frames that belong to the utterance."""
+"""Pooling: from the frames of an utterance to one vector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["masked_mean", "statistics_pooling"]
 
 
 def masked_mean(frames: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the frames inside, at least in float32: (B, F, C), mask (B, F) -> (B, C)."""
+    """Mean over the frames inside, in float32 or wider: (B, F, C), mask (B, F) -> (B, C)."""
     return (at_least_float32(frames) * _equal_weights(mask)).sum(1)
 
 
@@ -26,10 +26,16 @@ def statistics_pooling(
 ) -> Tensor:
     """Mean and standard deviation over time (Snyder et al., X-vectors, 2018).
 
-    Frames (B, F, C), mask (B, F) -> (B, 2 C); computed in float32 or wider. `weights` (B, F, 1 or
-    C) add up to one over an utterance and are zero outside it (Okabe et al., Attentive statistics
-    pooling, 2018); without them every frame counts alike. `unbiased` divides the variance by one
-    frame less; `added_variance` is added to it under the root.
+    Frames (B, F, C), mask (B, F) -> (B, 2 C); computed in float32 or wider.
+
+    Args:
+        frames: (B, F, C)
+        mask: (B, F), true inside
+        weights: (B, F, 1 or C), which sum to one over an utterance and are zero outside it (Okabe
+            et al., Attentive statistics pooling, 2018); None: equal weights
+        unbiased: divide the variance by F - 1 instead of F
+        min_variance: lower limit of the variance
+        added_variance: added to the variance, after the limit
     """
     frames = at_least_float32(frames)
     weights = _equal_weights(mask) if weights is None else weights
@@ -43,5 +49,5 @@ def statistics_pooling(
 
 
 def _equal_weights(mask: Tensor) -> Tensor:
-    """Weights (B, F, 1) of a plain mean over the frames inside."""
+    """Equal weights (B, F, 1) of the frames inside, zero outside."""
     return (mask / mask.sum(1, keepdim=True))[:, :, None]

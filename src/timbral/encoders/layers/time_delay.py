@@ -15,13 +15,14 @@ __all__ = ["TimeDelayLayer", "reflect_pad", "zero_pad"]
 
 
 def zero_pad(frames: Tensor, mask: Tensor, count: int) -> Tensor:
-    """Frames (B, F, C) with zeros on both sides and behind each utterance: (B, F + 2 count, C)."""
+    """Frames (B, F, C) padded with zeros at both ends of each utterance: (B, F + 2 count, C)."""
     return functional.pad(frames * mask[:, :, None], (0, 0, count, count))
 
 
 def reflect_pad(frames: Tensor, mask: Tensor, count: int) -> Tensor:
-    """Frames (B, F, C) mirrored at the first frame and at each utterance's last: (B, F + 2 count,
-    C). What lies behind the mirrored ones is not defined.
+    """Frames (B, F, C) mirrored at each utterance's first and last frame: (B, F + 2 count, C).
+
+    Frames after the mirrored ones are undefined.
 
     With count 2, an utterance of 5 frames in a batch of 7:
 
@@ -32,8 +33,8 @@ def reflect_pad(frames: Tensor, mask: Tensor, count: int) -> Tensor:
     batch, longest, channels = frames.shape
     before = frames[:, 1 : count + 1].flip(1)
     padded = torch.cat([before, frames, frames.new_zeros(batch, count, channels)], dim=1)
-    # Rows of all utterances under each other, so that one index moves them. No source is used
-    # twice, so the gradient is a plain copy, and exact.
+    # The rows of all utterances are concatenated, so that one index moves them. No row is used
+    # twice, so the gradient is a plain copy and exact.
     lengths = mask.sum(1)[:, None]
     steps = torch.arange(count, device=frames.device)
     utterance = torch.arange(batch, device=frames.device)[:, None]
@@ -49,8 +50,8 @@ PADDINGS = {"zeros": zero_pad, "reflect": reflect_pad}
 class TimeDelayLayer(nn.Module):
     """Convolution, ReLU, batch norm: (B, F, C) -> (B, F', C'), F' = ceil(F / stride).
 
-    Each utterance is padded at its own ends with `padding_mode`, as `nn.Conv1d` calls it. `mask`
-    (B, F) is true inside; what comes out behind an utterance's end is not defined.
+    Each utterance is padded at its own ends with `padding_mode`, as in `nn.Conv1d`. `mask` (B, F)
+    is true inside; outputs after an utterance's end are undefined.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""ReDimNet and ReDimNet2, as their authors publish them."""
+"""ReDimNet and ReDimNet2, as published by their authors."""

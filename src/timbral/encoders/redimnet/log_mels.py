@@ -1,12 +1,12 @@
 """ReDimNet's two front-ends: log mels of pre-emphasized waves, minus each utterance's mean.
 
-Pre-emphasis takes the second sample as the first one's predecessor, as a mirrored wave has it. The
-two cut and weight windows of 400 samples differently:
+In pre-emphasis, the predecessor of the first sample is the second, as in a mirrored wave. Windows
+have 400 samples; the two front-ends differ in:
 
-    torchaudio   centered on multiples of the hop, the wave mirrored at both its ends; periodic
-                 window, 257 bins, filters that are triangles over Hz
-    tf           80 zeros before the wave and behind it; symmetric window, 256 bins that are taken
-                 as equally far from each other up to half the sample rate, filters over mels
+    torchaudio   windows centered on multiples of the hop, the wave mirrored at both ends; periodic
+                 window function, 257 bins, filters that are triangular over Hz
+    tf           80 zeros before and after the wave; symmetric window function, 256 bins, assumed
+                 evenly spaced up to half the sample rate, filters that are triangular over mel
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ REDIMNET_FFT = 512
 LOW_HZ, HIGH_HZ = 20.0, 7_600.0
 PRE_EMPHASIS = 0.97
 EPSILON = {"tf": 1e-8, "torchaudio": 1e-6}
-"""added to the deviation of a wave, and to a mel before its logarithm"""
+"""added to the standard deviation of a wave, and to mels before the logarithm"""
 
 
 @dataclass(frozen=True)
 class RedimnetMelConfig:
-    """What `RedimnetConfig` says of the front-end."""
+    """The settings of the front-end in `RedimnetConfig`."""
 
     features: str
     n_mels: int
@@ -95,7 +95,7 @@ class RedimnetMel(Frontend):
             waves = waves.float().masked_fill(~inside, 0.0)
             if self.config.normalize_waves:
                 waves = self._normalized(waves, inside, lengths)
-            # Zero behind the end once more: pre-emphasis puts the last sample one further.
+            # Zeros after the end again: pre-emphasis extends the last sample by one.
             waves = _pre_emphasized(waves) * inside
             mels = self._all_mels(self._windows(self._padded(waves, lengths)))
             frame_lengths = self._frame_lengths(lengths)

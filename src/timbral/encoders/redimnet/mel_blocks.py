@@ -1,5 +1,7 @@
-"""ReDimNet's blocks over (mel, time): frames (B, F, M, C), of which a mask (B, F) tells those
-inside. What comes out behind an utterance's end is not defined."""
+"""ReDimNet's blocks over (mel, time): frames (B, F, M, C) with a mask (B, F), true inside.
+
+Outputs after an utterance's end are undefined.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,14 @@ from timbral.encoders.layers.pooling import masked_mean
 __all__ = ["BLOCK_TYPES", "GroupedConv", "SqueezeAfterConv", "SqueezeChannels", "StrideConv"]
 
 SQUEEZE_EPSILON = 1e-6
-"""of the batch norms that stand alone"""
+"""of the batch norms after blocks"""
 
 
 class StrideConv(nn.Conv2d):
-    """A convolution whose kernel is its stride over (mel, time), with a bias: no frame is seen
-    twice, so it needs no mask."""
+    """A convolution over (mel, time) whose kernel equals its stride, with a bias.
+
+    No frame is used twice, so it needs no mask.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, mel_stride: int, frame_stride: int, groups: int = 1
@@ -34,7 +38,7 @@ class StrideConv(nn.Conv2d):
 
 
 class GroupedConv(nn.Conv2d):
-    """A 3 × 3 convolution in groups of channels, which sees zeros beyond the ends."""
+    """A 3 × 3 convolution in groups of channels, padded with zeros at each utterance's ends."""
 
     def __init__(self, inputs: int, outputs: int, groups: int = 1, *, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 3, groups=groups, bias=bias)
@@ -44,7 +48,7 @@ class GroupedConv(nn.Conv2d):
 
 
 def _convolved(conv: nn.Conv2d, frames: Tensor, padding: tuple[int, int]) -> Tensor:
-    """Over (B, F, M, C), whose channels lie together, with a weight (C', C, mel, time)."""
+    """A convolution over (B, F, M, C) with a weight (C', C, mel, time)."""
     stride = (conv.stride[1], conv.stride[0])
     outputs = functional.conv2d(
         frames.permute(0, 3, 1, 2),
@@ -74,10 +78,10 @@ class MelExcitation(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-    """Two grouped 3 × 3 convolutions, a product over channels behind each, and a shortcut."""
+    """Two grouped 3 × 3 convolutions, each followed by a product over channels, and a shortcut."""
 
     def __init__(self, channels: int, group_divisor: int, mels: int = 0) -> None:
-        """`mels`: as many are gated by squeeze and excitation; 0: none."""
+        """`mels`: number of mels for squeeze and excitation; 0: without it."""
         super().__init__()
         groups = max(1, channels // group_divisor)
         self.conv1 = GroupedConv(channels, channels, groups, bias=False)
@@ -113,7 +117,7 @@ class ConvnextBlock(nn.Module):
 
 
 class SqueezeChannels(nn.Module):
-    """ReDimNet2's way from a stage's width back to the channels of its map."""
+    """From a stage's width back to the channels of its map, in ReDimNet2: by a product."""
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
@@ -126,7 +130,7 @@ class SqueezeChannels(nn.Module):
 
 
 class SqueezeAfterConv(nn.Module):
-    """ReDimNet's way back: by a grouped 3 × 3 convolution."""
+    """From a stage's width back to the channels of its map, in ReDimNet: by a convolution."""
 
     def __init__(self, width: int, channels: int, group_divisor: int) -> None:
         super().__init__()
@@ -144,4 +148,4 @@ BLOCK_TYPES: dict[str, Callable[[int, int, int], nn.Module]] = {
     "resnet-fwse": ResnetBlock,
     "convnext": lambda width, divisor, mels: ConvnextBlock(width, divisor),
 }
-"""made from channels, the group divisor and mels"""
+"""constructors of blocks, from channels, group divisor and mels"""

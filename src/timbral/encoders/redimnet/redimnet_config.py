@@ -22,26 +22,26 @@ PER_STAGE = ("mel_strides", "frame_strides", "blocks", "widths", "context_channe
 
 
 class StageSizes(NamedTuple):
-    """What one stage takes and gives; frames are those of the front-end."""
+    """Sizes of one stage."""
 
     mels: int
-    """that come in"""
+    """input mels"""
     channels: int
-    """that come in: mels × channels is the same for every stage"""
+    """input channels; mels × channels is the same for every stage"""
     mel_stride: int
     frame_stride: int
-    """of the stage's frames, in frames of the front-end"""
+    """frames of the front-end per frame of the stage"""
     blocks: int
     width: int
     """channels of its blocks"""
     context_channels: int
-    """of the layers over time behind its blocks; 0: none"""
+    """channels of the layers over time after its blocks; 0: none"""
     maps: int
-    """from the stages before it, which it weights"""
+    """number of maps from earlier stages, of which it takes a weighted sum"""
 
     @property
     def outputs(self) -> int:
-        """Channels behind the stage, beside mels / mel_stride."""
+        """Output channels of the stage, with mels / mel_stride mels."""
         return self.channels * self.mel_stride
 
 
@@ -54,45 +54,45 @@ class RedimnetConfig:
     """
 
     version: int = 2
-    """1: ReDimNet, whose frames no stage joins; 2: ReDimNet2"""
+    """1: ReDimNet, in which stages have no strides over time; 2: ReDimNet2"""
     mels: int = 72
     channels: int = 24
-    """of the first map; later ones have as many more as they have fewer mels"""
+    """channels of the first map; later maps have as many more as they have fewer mels"""
     mel_strides: tuple[int, ...] = (1, 2, 1, 2, 1, 2)
-    """over what each stage takes"""
+    """of each stage, relative to its input"""
     frame_strides: tuple[int, ...] = (1, 1, 2, 1, 2, 1)
-    """the same over time; a stage's own stride is the product up to it"""
+    """the same over time; the stride of a stage is the product up to it"""
     blocks: tuple[int, ...] = (2, 3, 4, 5, 4, 3)
     widths: tuple[int, ...] = (96, 144, 96, 96, 96, 192)
     """channels of the blocks"""
     context_channels: tuple[int, ...] = (72, 72, 72, 72, 72, 72)
-    """of the layers over time behind the blocks; 0: none"""
+    """channels of the layers over time after the blocks; 0: none"""
     block: str = "resnet"
     """resnet | resnet-fwse (with squeeze and excitation of mels) | convnext"""
     group_divisor: int = 1
-    """channels in a group of the blocks' 3 × 3 convolutions"""
+    """channels per group in the blocks' 3 × 3 convolutions"""
     context: str = "conv+att"
     """att: positions and attention | conv+att: four convolutions and attention"""
     map_norm: bool = True
-    """whether every map is normalized over its frames, in groups"""
+    """whether every map is group-normalized over its frames"""
     dual: bool = False
-    """whether stages give their map also as it was before the layers over time"""
+    """whether stages also output their map before the layers over time"""
     head_channels: int = 0
-    """of the last map before it is pooled; 0: as it is"""
+    """channels to which the last map is projected before pooling; 0: it is not"""
     head_per_mel: bool = False
-    """whether each of the mels that are left has `head_channels`, instead of all together"""
+    """whether each remaining mel has `head_channels`, instead of all together"""
     attention_channels: int = 128
-    """of the pooling"""
+    """hidden channels of the pooling's attention"""
     global_context: bool = True
-    """whether the pooling's attention also sees the utterance's mean and deviation"""
+    """whether the pooling's attention also sees the utterance's mean and standard deviation"""
     pooling_norm: bool = True
-    """whether what is pooled is batch-normalized; WeSpeaker's ReDimNet does not"""
+    """whether batch norm follows the pooling; not in WeSpeaker's ReDimNet"""
     features: str = "tf"
-    """tf: windows by their own Fourier transform, as TensorFlow Lite has it | torchaudio | kaldi:
-    Kaldi's filter banks, as WeSpeaker has them"""
+    """tf: mels as computed for TensorFlow Lite | torchaudio | kaldi: Kaldi's filter banks, as in
+    WeSpeaker"""
     hop_samples: int = 160
     normalize_waves: bool = True
-    """to zero mean and unit variance, over each utterance's own samples"""
+    """whether each utterance's samples are normalized to zero mean and unit variance"""
     embedding_dim: int = 192
 
     def __post_init__(self) -> None:
@@ -154,16 +154,16 @@ class RedimnetConfig:
 
     @property
     def map_size(self) -> int:
-        """Numbers of every frame of every map."""
+        """Values per frame, mels × channels, of every map."""
         return self.mels * self.channels
 
     @property
     def frame_stride(self) -> int:
-        """Frames of the front-end in the longest frame of a stage."""
+        """Frames of the front-end per frame of the last stage."""
         return math.prod(self.frame_strides)
 
     def stages(self) -> Iterator[StageSizes]:
-        """Each stage in its turn."""
+        """The sizes of each stage, in order."""
         mels, channels, frame_stride, maps = self.mels, self.channels, 1, 1
         for row in zip(*(getattr(self, name) for name in PER_STAGE), strict=True):
             mel_stride, own_stride, blocks, width, context = row
@@ -174,13 +174,13 @@ class RedimnetConfig:
 
     @property
     def num_maps(self) -> int:
-        """Of the stem and of all stages."""
+        """Number of maps from the stem and all stages."""
         contexts = sum(1 for context in self.context_channels if context)
         return 1 + len(self.blocks) + (contexts if self.dual else 0)
 
     @property
     def pooled_size(self) -> int:
-        """Numbers of a frame that is pooled."""
+        """Channels that are pooled."""
         if not self.head_channels:
             return self.map_size
         mels_left = self.mels // math.prod(self.mel_strides)

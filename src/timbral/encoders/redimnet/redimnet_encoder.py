@@ -2,17 +2,18 @@
 and ReDimNet2 (Yakovlev and Okhotnikov, ReDimNet2: Scaling Speaker Verification via Time-Pooled
 Dimension Reshaping, Interspeech 2026).
 
-Every map has mels × channels numbers a frame, whatever the stage it comes from, so that it can be
-taken as frames (B, F, mels, channels) and as rows (B, F, mels × channels), without moving any. The
-stem makes the first of all mels; a stage takes a weighted sum of all maps before it:
+A map has mels × channels values per frame, the same number in all stages, so that it is both frames
+(B, F, mels, channels) and rows (B, F, mels × channels), without copying. The stem computes the
+first map; each stage takes a weighted sum of all earlier maps:
 
     stage    sum of maps -> fewer mels, more channels -> blocks over (mel, time)
              -> layers over time, on rows -> the next map
 
 The vector is pooled from the sum of all maps.
 
-ReDimNet2's stages join frames: a map at a stride of 4 has a fourth of them, and counts four times
-in a sum. Frames behind the last whole stride of an utterance are not seen.
+Stages of ReDimNet2 have strides over time: a map with stride 4 has a fourth of the frames, each of
+which is repeated four times in a sum. Frames after the last complete stride of an utterance are not
+used.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ from timbral.encoders.redimnet.time_context import NORM_EPSILON, TimeContext
 __all__ = ["RedimnetEncoder"]
 
 MAP_EPSILON = 1e-5
-"""of the norms of maps"""
+"""of the group norms of maps"""
 
 
 class Map(NamedTuple):
-    """What the stem or a stage gives."""
+    """An output of the stem or of a stage."""
 
     rows: Tensor
     """(B, F / frame_stride, mels × channels)"""
@@ -60,14 +61,14 @@ class Map(NamedTuple):
 
 
 class MapSum(nn.Module):
-    """A weighted sum of maps, each channel with weights of its own that add up to one."""
+    """A weighted sum of maps; the weights of each channel sum to one."""
 
     def __init__(self, maps: int, size: int) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.zeros(maps, size))
 
     def forward(self, maps: list[Map]) -> Tensor:
-        """(B, F, mels × channels)"""
+        """Maps -> rows (B, F, mels × channels) at the frame rate of the front-end."""
         weights = torch.softmax(self.weights, dim=0).to(maps[0].rows.dtype)
         sums: dict[int, Tensor] = {}
         for (rows, stride), weight in zip(maps, weights, strict=True):
@@ -89,7 +90,7 @@ class MapNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(size))
 
     def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
-        """(B, F, C), mask (B, F) -> (B, F, C); a mask of frames that count four times is equal."""
+        """(B, F, C), mask (B, F) -> (B, F, C)."""
         grouped = at_least_float32(rows).reshape(*rows.shape[:2], self.groups, -1)
         inside = mask[:, :, None, None]
         count = inside.sum(1, keepdim=True) * grouped.shape[3]
@@ -102,7 +103,7 @@ class MapNorm(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks over (mel, time) and layers over time, on a sum of the maps before."""
+    """Blocks over (mel, time) and layers over time, on a weighted sum of the earlier maps."""
 
     def __init__(self, config: RedimnetConfig, sizes: StageSizes) -> None:
         super().__init__()
@@ -132,7 +133,9 @@ class Stage(nn.Module):
             self.plain_norm = MapNorm(config.channels, size)
 
     def forward(self, maps: list[Map], mask: Tensor) -> list[Map]:
-        """Maps before, mask (B, F) -> one map, or two: also that before the layers over time."""
+        """Earlier maps, mask (B, F) -> one map; with `dual`, also that before the layers over
+        time.
+        """
         stride = self.sizes.frame_stride
         mask = mask[:, ::stride]
         rows = maps[0].rows if self.sum is None else self.sum(maps)
@@ -144,10 +147,10 @@ class Stage(nn.Module):
         plain = frames.flatten(2)
         if self.context is None:
             return [Map(_normalized(self.norm, plain, mask), stride)]
-        given = [Map(_normalized(self.norm, self.context(plain, mask), mask), stride)]
+        outputs = [Map(_normalized(self.norm, self.context(plain, mask), mask), stride)]
         if self.dual:
-            given.insert(0, Map(_normalized(self.plain_norm, plain, mask), stride))
-        return given
+            outputs.insert(0, Map(_normalized(self.plain_norm, plain, mask), stride))
+        return outputs
 
 
 def _normalized(norm: nn.Module | None, rows: Tensor, mask: Tensor) -> Tensor:
@@ -155,7 +158,7 @@ def _normalized(norm: nn.Module | None, rows: Tensor, mask: Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """The last map's frames with as many channels as are pooled: of each mel, or of all."""
+    """Projects the frames of the last map to the channels that are pooled, per mel or of all."""
 
     def __init__(self, config: RedimnetConfig) -> None:
         super().__init__()
@@ -163,8 +166,8 @@ class Head(nn.Module):
         self.product = Linear(config.map_size // self.mels, config.head_channels)
 
     def forward(self, rows: Tensor) -> Tensor:  # (B, F, mels × channels) -> (B, F, C)
-        made: Tensor = self.product(rows.reshape(*rows.shape[:2], self.mels, -1))
-        return made.flatten(2)
+        projected: Tensor = self.product(rows.reshape(*rows.shape[:2], self.mels, -1))
+        return projected.flatten(2)
 
 
 def _frontend(config: RedimnetConfig) -> Frontend:
@@ -176,7 +179,7 @@ def _frontend(config: RedimnetConfig) -> Frontend:
 
 
 class RedimnetEncoder(SpeakerEncoder):
-    """ReDimNet or ReDimNet2, whose maps are frames of mels and rows of time in turn."""
+    """ReDimNet or ReDimNet2, with maps processed over (mel, time) and time in turn."""
 
     name = "redimnet"
     config_type = RedimnetConfig
@@ -202,7 +205,7 @@ class RedimnetEncoder(SpeakerEncoder):
         super().__init__(config)
         self.frontend = _frontend(config)
         self.embedding_dim = config.embedding_dim
-        # of fewer than two frames there is no deviation
+        # at least two frames, for a standard deviation
         two_frames = 2 * config.frame_stride * config.hop_samples + WINDOW_SAMPLES
         self.min_samples = max(self.sample_rate // 5, two_frames)
         self.stem = GroupedConv(1, config.channels)

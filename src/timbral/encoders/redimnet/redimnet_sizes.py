@@ -1,9 +1,9 @@
-"""The sizes that ReDimNet's and ReDimNet2's authors published weights of.
+"""The sizes of ReDimNet and ReDimNet2 with published weights.
 
-The authors' own configs lie in their files of weights. The stages here are those of WeSpeaker's
-classes of the same names, of ReDimNet2 B3 to B6 those of the authors' code and recipes. They give
-the numbers of parameters and multiplications that the authors state: ReDimNet's with a hop of 15 ms
-and B5 excepted, whose published file has as many numbers as here; ReDimNet2-B1 and B2 without the
+The authors' own configs are in their files of weights. The stages here are those of WeSpeaker's
+classes of the same names; of ReDimNet2 B3 to B6, those of the authors' code and recipes. They have
+the numbers of parameters and multiplications that the authors state: ReDimNet's with a hop of 15
+ms, except for B5, whose published file has as many numbers as here; ReDimNet2-B1 and B2 without the
 head that WeSpeaker's have.
 """
 
@@ -22,10 +22,10 @@ Stages: TypeAlias = Sequence[tuple[int, int, float, int]]
 
 
 def _sized(channels: int, stages: Stages, mels: int = 72, **others: Any) -> RedimnetConfig:
-    """Of the authors' rows: stride over mels, blocks, width and reduction (0: no layers over time).
+    """The config for stages in the authors' notation: mel stride, blocks, expansion, reduction.
 
-    The width of blocks is told as a multiple of the map's channels, the channels over time as a
-    fraction of its size.
+    The width of blocks is the map's channels times the expansion; the layers over time have the
+    map's size divided by the reduction as channels (0: no such layers).
     """
     strides, blocks, expansions, reductions = zip(*stages, strict=True)
     widths, current = [], channels
@@ -48,7 +48,7 @@ def _sized(channels: int, stages: Stages, mels: int = 72, **others: Any) -> Redi
 def _first(
     channels: int, block: str, group_divisor: int, stages: Stages, mels: int = 72
 ) -> RedimnetConfig:
-    """ReDimNet, whose frames are 15 ms and whose maps are not normalized."""
+    """ReDimNet, with frames of 15 ms and without normalization of maps."""
     return _sized(
         channels,
         stages,
@@ -65,7 +65,7 @@ def _first(
 
 
 def _second(channels: int, stages: Stages, head_channels: int = 0) -> RedimnetConfig:
-    """ReDimNet2, whose third and fifth stages join two frames."""
+    """ReDimNet2, whose third and fifth stages have a stride of two over time."""
     return _sized(
         channels,
         stages,

@@ -1,11 +1,11 @@
-"""ReDimNet's layers over time, behind a stage's blocks: rows (B, F, C) with a mask (B, F)."""
+"""ReDimNet's layers over time, after a stage's blocks: rows (B, F, C) with a mask (B, F)."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbral.encoders.layers.attention import attention_padding, split_heads
 from timbral.encoders.layers.linear import Linear
 from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.encoders.redimnet.redimnet_config import ATTENTION_HEADS
@@ -17,11 +17,11 @@ NORM_EPSILON = 1e-6
 KERNELS = (7, 19, 31, 59)
 """of the convolutions before the attention"""
 POSITION_KERNEL = 59
-"""of the convolution that stands for positions where there are no others"""
+"""of the convolution that encodes positions if there are no others"""
 
 
 class DepthwiseConv(nn.Conv1d):
-    """A convolution over time of each channel alone; it sees zeros beyond the ends."""
+    """A depthwise convolution over time, padded with zeros at each utterance's ends."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels)
@@ -59,7 +59,7 @@ class Positions(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention in four heads, which sees an utterance's own frames."""
+    """Self-attention with four heads over an utterance's own frames."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -70,17 +70,14 @@ class Attention(nn.Module):
 
     def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
         projections = (self.q_proj, self.k_proj, self.v_proj)
-        query, key, value = (_by_head(projection(rows)) for projection in projections)
-        padding = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -torch.inf)
+        query, key, value = (
+            split_heads(projection(rows), ATTENTION_HEADS) for projection in projections
+        )
         attended = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=padding[:, None, None].to(query.dtype)
+            query, key, value, attn_mask=attention_padding(mask).to(query.dtype)
         )
         outputs: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
         return outputs
-
-
-def _by_head(rows: Tensor) -> Tensor:  # (B, F, C) -> (B, heads, F, C / heads)
-    return rows.reshape(*rows.shape[:2], ATTENTION_HEADS, -1).transpose(1, 2)
 
 
 class TransformerLayer(nn.Module):
@@ -102,7 +99,7 @@ class TransformerLayer(nn.Module):
 
 
 class TimeContext(nn.Module):
-    """Fewer channels, layers over time, and as many channels again; added to the input."""
+    """Reduction to fewer channels, layers over time, and expansion; added to the input."""
 
     def __init__(self, size: int, channels: int, kind: str) -> None:
         super().__init__()

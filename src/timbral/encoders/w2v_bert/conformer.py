@@ -1,7 +1,7 @@
-"""w2v-BERT's conformer (Gulati et al., Conformer, 2020), whose convolutions see only frames before.
+"""w2v-BERT's conformer (Gulati et al., Conformer, 2020), with causal convolutions.
 
-Rows (B, F, C); a mask (B, F) tells those inside. What comes out behind an utterance's end is not
-read.
+Rows (B, F, C) with a mask (B, F), true inside. Outputs after an utterance's end are undefined and
+not used.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbral.encoders.layers.attention import attention_padding, split_heads
 from timbral.encoders.layers.linear import Linear
 from timbral.encoders.w2v_bert.w2v_bert_config import W2vBertSizes
 
@@ -17,7 +18,7 @@ __all__ = ["ConformerLayer"]
 
 
 class FeedForward(nn.Module):
-    """Two products, and SiLU between them."""
+    """Two linear layers with SiLU between them."""
 
     def __init__(self, config: W2vBertSizes) -> None:
         super().__init__()
@@ -30,8 +31,9 @@ class FeedForward(nn.Module):
 
 
 class KeyDistanceAttention(nn.Module):
-    """Self-attention with a learned key for each distance, of which far ones share the last (Shaw
-    et al., Self-Attention with Relative Position Representations, 2018)."""
+    """Self-attention with a learned key for each relative position, clipped to the farthest (Shaw
+    et al., Self-Attention with Relative Position Representations, 2018).
+    """
 
     def __init__(self, config: W2vBertSizes) -> None:
         super().__init__()
@@ -45,9 +47,10 @@ class KeyDistanceAttention(nn.Module):
 
     def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
         projections = (self.linear_q, self.linear_k, self.linear_v)
-        query, key, value = (self._by_head(projection(rows)) for projection in projections)
-        padding = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -torch.inf)
-        bias = self._position_bias(query) + padding[:, None, None].to(query.dtype)
+        query, key, value = (
+            split_heads(projection(rows), self.heads) for projection in projections
+        )
+        bias = self._position_bias(query) + attention_padding(mask).to(query.dtype)
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         outputs: Tensor = self.linear_out(attended.transpose(1, 2).flatten(2))
         return outputs
@@ -60,12 +63,9 @@ class KeyDistanceAttention(nn.Module):
         bias: Tensor = by_distance.gather(3, index) * query.shape[3] ** -0.5
         return bias
 
-    def _by_head(self, rows: Tensor) -> Tensor:  # (B, F, H) -> (B, heads, F, H / heads)
-        return rows.reshape(*rows.shape[:2], self.heads, -1).transpose(1, 2)
-
 
 class CausalConvolution(nn.Module):
-    """A gated product, a depthwise convolution over frames before, a product."""
+    """A gated linear unit, a causal depthwise convolution and a linear layer."""
 
     def __init__(self, config: W2vBertSizes) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class CausalConvolution(nn.Module):
 
 
 class ConformerLayer(nn.Module):
-    """Half a feed-forward network, attention, convolution, the other half; each added."""
+    """Half a feed-forward network, attention, convolution and the other half, each residual."""
 
     def __init__(self, config: W2vBertSizes) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ VARIANCE_EPSILON = 1e-7
 
 
 class NormalizedFbank(Frontend):
-    """80 filter banks to zero mean and unit variance, as SeamlessM4T's feature extractor has it."""
+    """80 filter banks at zero mean and unit variance, as in SeamlessM4T's feature extractor."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""w2v-BERT 2.0 up to its hidden states.
+"""w2v-BERT 2.0 under a pooling of its hidden states.
 
-A frame is 20 ms: two of the front-end's, side by side. Of an utterance with an odd number of them
-the last one is half a frame: the conformer does not see it, yet the heads pool what the conformer
-gives in its place. So it is in WeSpeaker, and so were its weights trained.
+A frame is 20 ms: two stacked frames of the front-end. If an utterance has an odd number of these,
+its last frame is incomplete: it is masked in the conformer, but the conformer's output in its place
+is pooled. So it is in WeSpeaker, with which the published weights were trained.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder
-from timbral.encoders.layers.frames import frame_mask
+from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.layers.linear import Linear
 from timbral.encoders.w2v_bert.conformer import ConformerLayer
 from timbral.encoders.w2v_bert.normalized_fbank import NormalizedFbank
@@ -24,12 +24,13 @@ STACKED = 2
 
 
 class W2vBertBody(SpeakerEncoder):
-    """w2v-BERT 2.0 without a head."""
+    """w2v-BERT 2.0 whose `pooling` takes hidden states and a mask, and returns vectors (B, E)."""
 
     longest_seconds = 30.0
 
-    def __init__(self, config: W2vBertSizes, pooling: nn.Module) -> None:
+    def __init__(self, config: W2vBertSizes, pooling: nn.Module, embedding_dim: int) -> None:
         super().__init__(config)
+        self.embedding_dim = embedding_dim
         self.frontend = NormalizedFbank()
         self.min_samples = self.sample_rate // 10
         inputs = STACKED * self.frontend.num_features
@@ -42,8 +43,16 @@ class W2vBertBody(SpeakerEncoder):
         front = nn.ModuleList([self.input_norm, self.projection])
         return {"conformer": [front, *self.layers], "head": [self.pooling]}
 
-    def hidden_states(self, features: Tensor, frame_lengths: Tensor) -> tuple[list[Tensor], Tensor]:
-        """States (B, F, H) before and behind each layer, and the mask (B, F) of what is pooled."""
+    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        states, mask = self._hidden_states(features, frame_lengths)
+        return at_least_float32(self.pooling(states, mask))
+
+    def _hidden_states(
+        self, features: Tensor, frame_lengths: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """The input of the first layer and the output of each (B, F, H), and the mask (B, F) of
+        frames to pool.
+        """
         count = (features.shape[1] + 1) // STACKED
         features = functional.pad(features, (0, 0, 0, count * STACKED - features.shape[1]))
         stacked = features.reshape(features.shape[0], count, -1)

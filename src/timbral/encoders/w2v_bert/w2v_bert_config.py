@@ -1,4 +1,4 @@
-"""Sizes of w2v-BERT 2.0 and of the heads above it."""
+"""Sizes of w2v-BERT 2.0 and of the heads on it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["W2vBertConfig", "W2vBertEcapaConfig", "W2vBertMhfaConfig", "W2vBertS
 
 @dataclass(frozen=True)
 class W2vBertSizes:
-    """The defaults are those of ``facebook/w2v-bert-2.0``."""
+    """Sizes of w2v-BERT; the defaults are those of ``facebook/w2v-bert-2.0``."""
 
     hidden_size: int = 1024
     num_hidden_layers: int = 24
     num_attention_heads: int = 16
     intermediate_size: int = 4096
     conv_kernel: int = 31
-    """frames that a convolution sees, its own and those before"""
+    """number of frames in the causal convolutions"""
     left_positions: int = 64
-    """distances to frames before that attention tells apart"""
+    """farthest frame before the current one with its own relative position"""
     right_positions: int = 8
-    """the same behind"""
+    """the same after the current one"""
 
     def check_body(self) -> None:
-        """ConfigError for sizes that cannot be built."""
+        """Raise ConfigError for impossible sizes."""
         sizes = ("hidden_size", "num_attention_heads", "intermediate_size", "conv_kernel")
         check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
         check_ranges(
@@ -43,14 +43,14 @@ class W2vBertSizes:
 
 @dataclass(frozen=True)
 class W2vBertConfig(W2vBertSizes):
-    """The defaults are those of WeSpeaker's head."""
+    """w2v-BERT with WeSpeaker's adapters and pooling."""
 
     states: int = 25
-    """the last of the states before and behind each layer, that the head takes"""
+    """number of hidden states that the head takes, the last ones"""
     adapter_channels: int = 128
-    """of each state, behind its adapter"""
+    """outputs of each state's adapter"""
     attention_channels: int = 128
-    """of the pooling"""
+    """hidden channels of the pooling's attention"""
     embedding_dim: int = 256
 
     def __post_init__(self) -> None:
@@ -62,12 +62,12 @@ class W2vBertConfig(W2vBertSizes):
 
 @dataclass(frozen=True)
 class W2vBertMhfaConfig(W2vBertSizes):
-    """The defaults of the head are those of WavLM large under it."""
+    """w2v-BERT under MHFA; the defaults of the head are those on WavLM large."""
 
     pooling_heads: int = 64
-    """that each weight the frames in their own way"""
+    """number of attention heads of the pooling"""
     compressed_channels: int = 128
-    """of keys and of values"""
+    """channels of keys and values"""
     embedding_dim: int = 256
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class W2vBertMhfaConfig(W2vBertSizes):
 
 @dataclass(frozen=True)
 class W2vBertEcapaConfig(SmallEcapaSizes, W2vBertSizes):
-    """The defaults of the head are those of UniSpeech's on WavLM large."""
+    """w2v-BERT under a small ECAPA-TDNN; the head's defaults are UniSpeech's on WavLM large."""
 
     def __post_init__(self) -> None:
         self.check_body()

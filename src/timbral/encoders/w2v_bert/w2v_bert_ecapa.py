@@ -1,10 +1,7 @@
-"""w2v-BERT 2.0 under a small ECAPA-TDNN: all hidden states, in a weighted sum."""
+"""w2v-BERT 2.0 under a small ECAPA-TDNN, which takes a weighted sum of all hidden states."""
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from timbral.encoders.layers.frames import at_least_float32
 from timbral.encoders.small_ecapa import TINY_ECAPA, SmallEcapa
 from timbral.encoders.w2v_bert.w2v_bert_body import W2vBertBody
 from timbral.encoders.w2v_bert.w2v_bert_config import W2vBertEcapaConfig
@@ -30,10 +27,5 @@ class W2vBertEcapaEncoder(W2vBertBody):
     config: W2vBertEcapaConfig
 
     def __init__(self, config: W2vBertEcapaConfig) -> None:
-        states = config.num_hidden_layers + 1
-        super().__init__(config, SmallEcapa(config.ecapa(), states, config.hidden_size))
-        self.embedding_dim = config.embedding_dim
-
-    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        states, mask = self.hidden_states(features, frame_lengths)
-        return at_least_float32(self.pooling(states, mask))
+        pooling = SmallEcapa(config.ecapa(), config.num_hidden_layers + 1, config.hidden_size)
+        super().__init__(config, pooling, config.embedding_dim)

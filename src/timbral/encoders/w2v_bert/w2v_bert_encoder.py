@@ -22,8 +22,9 @@ MIN_VARIANCE = 1e-5
 
 
 class AdaptedStatistics(nn.Module):
-    """States compressed by adapters of their own, side by side; mean and deviation of their
-    frames, each channel weighting them by its own attention."""
+    """The last states, each compressed by its own adapter, then concatenated and pooled by
+    attentive statistics, with an attention per channel.
+    """
 
     def __init__(self, config: W2vBertConfig) -> None:
         super().__init__()
@@ -44,8 +45,9 @@ class AdaptedStatistics(nn.Module):
         self.output = nn.Linear(2 * pooled, config.embedding_dim)
 
     def forward(self, states: list[Tensor], mask: Tensor) -> Tensor:
-        """States (B, F, H), mask (B, F) -> (B, E)."""
-        adapted = [adapter(state) for adapter, state in zip(self.adapters, states, strict=True)]
+        """States (B, F, H) before and after each layer, mask (B, F) -> (B, E)."""
+        last = states[-len(self.adapters) :]
+        adapted = [adapter(state) for adapter, state in zip(self.adapters, last, strict=True)]
         rows = torch.cat(adapted, dim=2)
         scores = self.scores(self.norm(functional.relu(self.hidden(rows)), mask))
         scores = at_least_float32(scores.masked_fill(~mask[:, :, None], -torch.inf))
@@ -64,9 +66,4 @@ class W2vBertEncoder(W2vBertBody):
     config: W2vBertConfig
 
     def __init__(self, config: W2vBertConfig) -> None:
-        super().__init__(config, AdaptedStatistics(config))
-        self.embedding_dim = config.embedding_dim
-
-    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        states, pooled = self.hidden_states(features, frame_lengths)
-        return at_least_float32(self.pooling(states[-self.config.states :], pooled))
+        super().__init__(config, AdaptedStatistics(config), config.embedding_dim)

@@ -1,12 +1,8 @@
-"""w2v-BERT 2.0 under multi-head factorized attentive pooling: all hidden states, in two weighted
-sums."""
+"""w2v-BERT 2.0 under multi-head factorized attentive pooling of all hidden states."""
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from timbral.encoders.factorized_attention import FactorizedAttention
-from timbral.encoders.layers.frames import at_least_float32
 from timbral.encoders.w2v_bert.w2v_bert_body import W2vBertBody
 from timbral.encoders.w2v_bert.w2v_bert_config import W2vBertMhfaConfig
 
@@ -22,9 +18,4 @@ class W2vBertMhfaEncoder(W2vBertBody):
     config: W2vBertMhfaConfig
 
     def __init__(self, config: W2vBertMhfaConfig) -> None:
-        super().__init__(config, FactorizedAttention(config))
-        self.embedding_dim = config.embedding_dim
-
-    def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        states, mask = self.hidden_states(features, frame_lengths)
-        return at_least_float32(self.pooling(states, mask))
+        super().__init__(config, FactorizedAttention(config), config.embedding_dim)

@@ -20,7 +20,7 @@ __all__ = ["WavlmEncoder"]
 
 
 class WeightedLayerSum(nn.Module):
-    """A learned mean of hidden states, weighted by a softmax (Yang et al., SUPERB, 2021)."""
+    """A learned weighted mean of hidden states (Yang et al., SUPERB, 2021)."""
 
     def __init__(self, states: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class WeightedLayerSum(nn.Module):
 
 
 class XVectorHead(nn.Module):
-    """Projector, convolutions without padding, mean and standard deviation, linear."""
+    """Linear projection, convolutions without padding, statistics pooling, linear layer."""
 
     def __init__(self, config: WavlmConfig) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class XVectorHead(nn.Module):
 
 
 class WavlmEncoder(SpeakerEncoder):
-    """WavLM with an x-vector head, on raw samples; a frame is 20 ms."""
+    """WavLM with an x-vector head, on raw samples, with frames of 20 ms."""
 
     name = "wavlm"
     config_type = WavlmConfig
@@ -101,7 +101,7 @@ class WavlmEncoder(SpeakerEncoder):
 
 
 def _min_samples(config: WavlmConfig) -> int:
-    """Samples of which two pooled frames are left: fewer have no standard deviation."""
+    """Samples that give two frames to pool; fewer have no standard deviation."""
     frames = 2
     for kernel, dilation in zip(config.tdnn_kernel, config.tdnn_dilation, strict=True):
         frames += dilation * (kernel - 1)
@@ -113,7 +113,7 @@ def _min_samples(config: WavlmConfig) -> int:
 
 
 def add_lora(transformer: WavlmTransformer, rank: int) -> None:
-    """Add low-rank updates to the attention's projections; only these are trained then.
+    """Add low-rank updates to the attention's projections; only the updates are then trained.
 
     Raises MissingExtraError without peft.
     """

@@ -18,7 +18,7 @@ __all__ = ["FeatureEncoder"]
 
 
 class FeatureEncoder(Frontend):
-    """Seven convolutions, GELU after each: waves (B, T) -> frames (B, F, C), one each 20 ms."""
+    """Seven convolutions, each followed by GELU: waves (B, T) -> frames (B, F, C) of 20 ms."""
 
     config: WavlmConfig
 
@@ -62,10 +62,10 @@ class FeatureEncoder(Frontend):
         return frames, self.output_lengths(lengths)
 
     def _group_normalized(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """The first convolution and its norm in one product, with weights of each utterance's own.
+        """The first convolution and its group norm as one product, with weights per utterance.
 
         A channel is w·x over the taps x. Over an utterance its mean is w·E[x] and its variance
-        wᵀ Cov[x] w, so that both follow from the few taps, and padding is never counted.
+        wᵀ Cov[x] w, so both are computed from the few taps, without padding.
         """
         conv, norm = cast(FrameConv, self.convs[0]), cast(nn.LayerNorm, self.norms[0])
         (kernel,), (stride,) = conv.kernel_size, conv.stride
@@ -75,9 +75,8 @@ class FeatureEncoder(Frontend):
             inside = frame_mask(count, taps.shape[1])[:, :, None]
             mean = (taps * inside).sum(1, keepdim=True) / count[:, None, None]
             centered = (taps - mean) * inside
-            covariance = (
-                centered.transpose(1, 2) @ centered / count[:, None, None]
-            )  # (B, taps, taps)
+            # (B, taps, taps)
+            covariance = centered.transpose(1, 2) @ centered / count[:, None, None]
             variance = ((matrix @ covariance) * matrix).sum(2)  # (B, C)
             scale = norm.weight * (variance + norm.eps).rsqrt()
             weights = matrix * scale[:, :, None]  # (B, C, taps)
@@ -85,7 +84,7 @@ class FeatureEncoder(Frontend):
 
 
 def normalized_waves(waves: Tensor, inside: Tensor, epsilon: float) -> Tensor:
-    """Waves (B, T), zero outside, to zero mean and unit variance over their own samples."""
+    """Waves (B, T), zero outside, normalized to zero mean and unit variance inside."""
     count = inside.sum(1, keepdim=True)
     centered = (waves - waves.sum(1, keepdim=True) / count) * inside
     variance = centered.square().sum(1, keepdim=True) / count

@@ -1,4 +1,4 @@
-"""What encoders have in common that pool the states of all layers of a WavLM."""
+"""The base class of encoders that pool the hidden states of all layers of a WavLM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["PooledWavlm"]
 
 
 class PooledWavlm(SpeakerEncoder):
-    """A WavLM whose `pooling` takes the states of its layers and a mask, and gives vectors."""
+    """A WavLM whose `pooling` takes hidden states and a mask, and returns vectors (B, E)."""
 
     transformer: WavlmTransformer
     pooling: nn.Module

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbral.encoders.layers.attention import attention_padding, split_heads
 from timbral.encoders.layers.frames import at_least_float32
 from timbral.encoders.layers.linear import Linear
 from timbral.encoders.wavlm.wavlm_config import WavlmConfig
@@ -18,7 +19,7 @@ NORM_EPSILON = 1e-5
 
 
 class Attention(nn.Module):
-    """Section 3.2: self-attention whose relative positions are gated by what a frame holds."""
+    """Section 3.2: self-attention with relative positions that are gated by the frame's content."""
 
     def __init__(self, config: WavlmConfig) -> None:
         super().__init__()
@@ -32,14 +33,19 @@ class Attention(nn.Module):
         self.gru_rel_pos_linear = Linear(size // self.heads, 8)
 
     def forward(self, frames: Tensor, position_bias: Tensor, padding: Tensor) -> Tensor:
-        """`position_bias` (heads, F, F) by head; `padding` (B, 1, 1, F) is -inf behind an end."""
-        logits = self.gru_rel_pos_linear(self._by_head(frames))  # (B, heads, F, 8)
+        """`position_bias` (heads, F, F); `padding` (B, 1, 1, F) is -inf after an utterance's
+        end.
+        """
+        by_head = split_heads(frames, self.heads)
+        logits = self.gru_rel_pos_linear(by_head)  # (B, heads, F, 8)
         logits = at_least_float32(logits.view(*logits.shape[:3], 2, 4)).sum(4)
         update, reset = torch.sigmoid(logits).unbind(3)  # (B, heads, F)
         gate = update * (reset * self.gru_rel_pos_const[:, None] - 1.0) + 2.0
         bias = gate[..., None] * position_bias + padding
         projections = (self.q_proj, self.k_proj, self.v_proj)
-        query, key, value = (self._by_head(projection(frames)) for projection in projections)
+        query, key, value = (
+            split_heads(projection(frames), self.heads) for projection in projections
+        )
         attended = functional.scaled_dot_product_attention(
             query,
             key,
@@ -50,12 +56,9 @@ class Attention(nn.Module):
         outputs: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
         return outputs
 
-    def _by_head(self, frames: Tensor) -> Tensor:  # (B, F, H) -> (B, heads, F, H / heads)
-        return frames.reshape(*frames.shape[:2], self.heads, -1).transpose(1, 2)
-
 
 class TransformerLayer(nn.Module):
-    """Attention and feed-forward network, each added to its input and normalized."""
+    """Attention and a feed-forward network, both residual, with layer norms."""
 
     def __init__(self, config: WavlmConfig) -> None:
         super().__init__()
@@ -85,11 +88,14 @@ class TransformerLayer(nn.Module):
 
 
 class WavlmTransformer(nn.Module):
-    """Frames (B, F, C) to the hidden states (B, F, H) before and behind each of its layers."""
+    """Features (B, F, C), mask (B, F) -> hidden states (B, F, H): the input of the first layer and
+    the output of each.
+    """
 
     def __init__(self, config: WavlmConfig, *, normalize_last: bool = True) -> None:
-        """`normalize_last`: the last state of a stable one (layer norms before what they are for)
-        is normalized, as the network's output; without it, it is as the last layer gives it."""
+        """`normalize_last`: whether the last state is normalized if the layers normalize their
+        inputs (`do_stable_layer_norm`).
+        """
         super().__init__()
         self.config = config
         inputs, size = config.conv_dim[-1], config.hidden_size
@@ -97,7 +103,7 @@ class WavlmTransformer(nn.Module):
         self.input_norm = nn.LayerNorm(inputs, eps=NORM_EPSILON)
         self.projection = Linear(inputs, size)
         self.masked_spec_embed = nn.Parameter(torch.empty(size).uniform_())
-        # 128 taps in 16 groups: as one matrix product (FrameConv) it would be 16 times the work
+        # 128 taps in 16 groups: one matrix product (FrameConv) would be 16 times the work
         self.pos_conv_embed = nn.Conv1d(
             size,
             size,
@@ -119,7 +125,7 @@ class WavlmTransformer(nn.Module):
         if self.training and self.config.mask_time_prob:
             masked = self._spans_to_mask(mask)[:, :, None]
             frames = torch.where(masked, self.masked_spec_embed.to(frames.dtype), frames)
-        # Zero behind each end, as the positional convolution pads an utterance that is alone.
+        # zeros after each end, like the padding of the positional convolution
         frames = frames * mask[:, :, None]
         frames = frames + self._positions(frames)
         if self.layer_norm is not None and not self.config.do_stable_layer_norm:
@@ -127,33 +133,33 @@ class WavlmTransformer(nn.Module):
         frames = self.dropout(frames)
         buckets = self._buckets(mask.shape[1], mask.device)
         position_bias = self.rel_attn_embed(buckets).permute(2, 0, 1)
-        padding = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -torch.inf)
+        padding = attention_padding(mask)
         states = [frames]
         for index, layer in enumerate(self.layers):
             if not self._dropped(index):
-                frames = layer(frames, position_bias, padding[:, None, None])
+                frames = layer(frames, position_bias, padding)
             states.append(frames)
         if self.layer_norm is not None and self.config.do_stable_layer_norm:
             states[-1] = self.layer_norm(frames)
         return states
 
     def _dropped(self, index: int) -> bool:
-        """Whether training leaves this layer out for once (Fan et al., LayerDrop, 2020)."""
+        """Whether to skip a layer in this training step (Fan et al., LayerDrop, 2020)."""
         if not (self.training and index and self.config.layerdrop):
             return False
         return bool(torch.rand(()) < self.config.layerdrop)
 
     def _spans_to_mask(self, mask: Tensor) -> Tensor:
-        """Which frames training masks, (B, F): spans at random positions that may overlap.
+        """Frames to mask in training, (B, F): spans at random positions, which may overlap.
 
-        As transformers draws them (Baevski et al., wav2vec 2.0, 2020, section 3.1, with a number
-        of spans that covers about `mask_time_prob` of the frames).
+        As in transformers (Baevski et al., wav2vec 2.0, 2020, section 3.1, with as many spans as
+        cover about `mask_time_prob` of the frames).
         """
         prob, length = self.config.mask_time_prob, self.config.mask_time_length
         masked = torch.zeros_like(mask)
         steps = torch.arange(length, device=mask.device)
         for row, frames in enumerate(mask.sum(1).tolist()):
-            # rounded up as often as its fraction says, so that the mean is exact
+            # rounded up with the probability of the fraction, so that the mean is exact
             count = int(prob * frames / length + torch.rand(()).item())
             count = min(max(count, self.config.mask_time_min_masks), frames // length)
             starts = torch.randperm(max(frames - length + 1, 0))[:count]
@@ -161,15 +167,15 @@ class WavlmTransformer(nn.Module):
         return masked
 
     def _positions(self, frames: Tensor) -> Tensor:
-        count = frames.shape[1]  # an even kernel gives one frame more
-        return functional.gelu(self.pos_conv_embed(frames.transpose(1, 2))[:, :, :count]).transpose(
-            1, 2
-        )
+        count = frames.shape[1]
+        convolved = self.pos_conv_embed(frames.transpose(1, 2))
+        # an even kernel gives one frame more
+        return functional.gelu(convolved[:, :, :count]).transpose(1, 2)
 
     def _buckets(self, count: int, device: torch.device) -> Tensor:
-        """Bucket of every distance: exact when near, logarithmic when far: (F, F).
+        """Bucket of each relative position (F, F): exact for near ones, logarithmic for far ones.
 
-        With num_buckets 8 and a key `distance` frames before the query (behind it: 4 more):
+        With num_buckets 8 and a key `distance` frames before the query (after it: 4 more):
 
             distance    0  1  2 … about sqrt(2 × max_bucket_distance) …
             bucket      0  1  2 …                2                    3

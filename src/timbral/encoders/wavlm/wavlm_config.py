@@ -19,7 +19,7 @@ TINY_SIZES: dict[str, Any] = {
     "num_conv_pos_embeddings": 8,
     "num_conv_pos_embedding_groups": 2,
 }
-"""of the smallest WavLM that shows everything, in the `tiny_config` of each encoder that has one"""
+"""sizes of a small but complete WavLM, for the `tiny_config` of encoders that contain one"""
 
 
 @dataclass(frozen=True)
@@ -30,27 +30,27 @@ class WavlmConfig:
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
     intermediate_size: int = 3072
-    """of the feed-forward networks"""
+    """hidden size of the feed-forward networks"""
     conv_dim: tuple[int, ...] = (512, 512, 512, 512, 512, 512, 512)
     """channels of each convolution over samples"""
     conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
     conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
     feat_extract_norm: str = "group"
-    """group (base models): each channel of the first convolution over the utterance's time |
-    layer (large): each frame of every convolution over channels"""
+    """group (base models): normalize each channel of the first convolution over time | layer
+    (large): normalize each frame of every convolution over channels"""
     do_stable_layer_norm: bool = False
-    """layer norm before attention and feed-forward (large) instead of behind them"""
+    """layer norm before attention and feed-forward network (large) instead of after them"""
     num_conv_pos_embeddings: int = 128
-    """kernel of the convolution that tells positions"""
+    """kernel size of the convolution that encodes positions"""
     num_conv_pos_embedding_groups: int = 16
     num_buckets: int = 320
-    """of relative positions"""
+    """number of buckets for relative positions"""
     max_bucket_distance: int = 800
-    """frames; what is further apart is in the last bucket"""
+    """distance in frames from which on all share the last bucket"""
     do_normalize: bool = False
-    """each utterance to zero mean and unit variance first"""
+    """normalize the samples of each utterance to zero mean and unit variance"""
     use_weighted_layer_sum: bool = True
-    """the head takes a learned mean of all hidden states, else the last one"""
+    """whether the head takes a learned mean of all hidden states, instead of the last one"""
     tdnn_dim: tuple[int, ...] = (512, 512, 512, 512, 1500)
     tdnn_kernel: tuple[int, ...] = (5, 3, 3, 1, 1)
     tdnn_dilation: tuple[int, ...] = (1, 2, 3, 1, 1)
@@ -59,16 +59,16 @@ class WavlmConfig:
     hidden_dropout: float = 0.1
     attention_dropout: float = 0.1
     layerdrop: float = 0.05
-    """probability that training leaves a layer out of a step"""
+    """probability of skipping a layer in a training step"""
     mask_time_prob: float = 0.05
-    """fraction of an utterance's frames that training masks with a learned vector, in spans;
-    0: none"""
+    """fraction of an utterance's frames that are replaced by a learned vector in training, in
+    spans; 0: none"""
     mask_time_length: int = 10
     """frames in such a span"""
     mask_time_min_masks: int = 2
-    """spans that an utterance has at least, if it is long enough"""
+    """least number of spans in an utterance that is long enough"""
     lora_rank: int = 0
-    """above 0: low-rank updates of the attention's projections are trained (Hu et al., LoRA,
+    """above 0: only low-rank updates of the attention's projections are trained (Hu et al., LoRA,
     2021; needs peft)"""
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Sizes of a WavLM that is a part of an encoder, below a head of another kind."""
+"""Sizes of a WavLM under another head than an x-vector's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["WavlmSizes"]
 
 @dataclass(frozen=True)
 class WavlmSizes:
-    """The defaults are those of WavLM large; what `WavlmConfig` has too has its meaning."""
+    """Sizes of a WavLM, as in `WavlmConfig`; the defaults are those of WavLM large."""
 
     hidden_size: int = 1024
     num_hidden_layers: int = 24
@@ -36,7 +36,7 @@ class WavlmSizes:
     embedding_dim: int = 256
 
     def wavlm(self) -> WavlmConfig:
-        """The sizes of the WavLM alone; ConfigError for impossible ones."""
+        """The config of the WavLM alone; ConfigError for impossible sizes."""
         check_ranges(self, "encoder", embedding_dim=(1, LARGEST_SIZE))
         check_ranges(self, "encoder", num_hidden_layers=(1, MOST_LAYERS))
         if len(self.conv_dim) != len(self.conv_kernel) or len(self.conv_dim) != len(
