@@ -1,1 +1,1 @@
-"""Tables of embeddings: their formats, speaker means, audit."""
+"""Tables of embeddings: formats, speaker means, clusters, audit."""

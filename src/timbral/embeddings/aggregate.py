@@ -1,4 +1,4 @@
-"""Many vectors of a speaker to one, or to one for each session or cluster; five ways to average."""
+"""Average the vectors of each speaker, or of its sessions or clusters, in one of five ways."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from timbral.io.types import Floats, Ints, Vectors
 __all__ = ["AGGREGATES", "GROUPINGS", "speaker_table"]
 
 TRIMMED_FRACTION = 0.1
-"""of a speaker's utterances, the farthest, that `trimmed` leaves out; rounded up from four on"""
+"""fraction of a speaker's utterances that `trimmed` leaves out, rounded up; none of fewer than
+four"""
 
 
 def mean(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
-    """The plain mean, as ddvc writes it."""
+    """The plain mean, like ddvc's."""
     return vectors.mean(axis=0), np.arange(len(vectors))
 
 
 def normalized_mean(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
-    """The mean of the vectors, each made unit length."""
+    """The mean of the vectors at unit length."""
     return unit_length(vectors).mean(axis=0), np.arange(len(vectors))
 
 
 def duration_weighted(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
-    """The mean in which every second of audio counts the same."""
+    """The mean of the vectors at unit length, weighted by duration."""
     weights = seconds / seconds.sum() if seconds.sum() > 0 else np.full(len(vectors), 1.0)
     return np.average(unit_length(vectors), axis=0, weights=weights), np.arange(len(vectors))
 
 
 def trimmed(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
-    """The mean without the tenth that lies farthest from the medoid; of fewer than four, of all."""
+    """The mean without the 10 % that are farthest from the medoid."""
     count = len(vectors)
     num_dropped = math.ceil(TRIMMED_FRACTION * count) if count >= 4 else 0
     unit = unit_length(vectors)
@@ -49,13 +50,13 @@ def trimmed(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
 
 
 def medoid(vectors: Vectors, seconds: Floats) -> tuple[Vectors, Ints]:
-    """The utterance that is nearest to all others: a vector that a recording really gave."""
+    """The vector of the utterance with the highest mean cosine to all others."""
     row = medoid_row(unit_length(vectors))
     return vectors[row], np.array([row])
 
 
 Aggregate = Callable[[Vectors, Floats], tuple[Vectors, Ints]]
-"""takes vectors (N, E) and seconds (N,), gives (E,) and the rows that were averaged"""
+"""from vectors (N, E) and durations in seconds (N,) to a vector (E,) and the rows averaged in it"""
 
 AGGREGATES: dict[str, Aggregate] = {
     "mean": mean,
@@ -78,10 +79,17 @@ def speaker_table(
     clusters: int = 2,
     unit_length: bool | None = None,
 ) -> pa.Table:
-    """One row a speaker, or one a session or cluster of a speaker, from a table of utterances.
+    """A table with one row per speaker, session or cluster, from a table of utterances.
 
-    `clusters` a speaker with `group_by` "cluster". `unit_length` None: as the aggregate gives it,
-    which is unit length for all but `mean`. For the columns see `timbral.embeddings.table`.
+    Args:
+        table: the utterances
+        aggregate: a name in `AGGREGATES`
+        group_by: a name in `GROUPINGS`
+        clusters: number of clusters per speaker, with `group_by` "cluster"
+        unit_length: whether vectors have unit length; None: for all aggregates but ``mean``
+
+    For the columns, see `timbral.embeddings.table`. Raises ConfigError for unknown names and for
+    `clusters` below 1.
     """
     if aggregate not in AGGREGATES:
         raise ConfigError(f"unknown aggregate {aggregate!r}{did_you_mean(aggregate, AGGREGATES)}")
@@ -121,7 +129,7 @@ def speaker_table(
 def _groups(
     table: pa.Table, vectors: Vectors, group_by: str, clusters: int
 ) -> Iterator[tuple[str, str, Ints]]:
-    """Speaker, name of the group ("" for all of the speaker), and the rows that belong to it."""
+    """Speaker, name of the group ("" for the whole speaker), and rows of each group."""
     sessions = np.asarray(table["session"].to_pylist()) if group_by == "session" else None
     for speaker, rows in group_rows(table["speaker"].to_pylist()):
         if group_by == "speaker":

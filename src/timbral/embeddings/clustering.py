@@ -13,8 +13,8 @@ __all__ = ["spherical_k_means"]
 def spherical_k_means(vectors: Vectors, clusters: int, iterations: int = 20) -> Ints:
     """Spherical k-means (Dhillon and Modha, 2001): vectors (N, E) to cluster numbers (N,).
 
-    It starts from the medoid and then from what is farthest from the centers so far, so the same
-    vectors always give the same clusters. Cluster 0 is the largest.
+    The first centers are the medoid and then, one by one, the vector that is farthest from the
+    centers so far, so the same vectors always give the same clusters. Cluster 0 is the largest.
     """
     unit = unit_length(vectors)
     first_centers = [unit[medoid_row(unit)]]

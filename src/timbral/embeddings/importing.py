@@ -24,6 +24,7 @@ from timbral.embeddings.aggregate import speaker_table
 from timbral.embeddings.foreign.found import FoundVector
 from timbral.embeddings.foreign.registry import read_foreign_vectors
 from timbral.embeddings.table import UTTERANCES, utterance_schema, write_table
+from timbral.embeddings.vectors import LARGEST_NUMBER
 from timbral.errors import ConfigError, DataError
 from timbral.io.files import file_sha256, write_json, write_jsonl
 from timbral.io.outputs import IMPORTED, claim_folder
@@ -32,8 +33,6 @@ from timbral.io.types import Vectors
 __all__ = ["UNKNOWN", "ImportSummary", "import_embeddings"]
 
 UNKNOWN = "unknown"
-LARGEST_NUMBER = 1e15
-"""in a vector: the square of more than this overflows in float32"""
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,12 @@ class ImportSummary:
 
     num_utterances: int
     num_speakers: int
-    """0 where nothing says who speaks"""
+    """0 if speakers are unknown"""
     embedding_dim: int
     num_failures: int
-    """vectors that cannot be used"""
+    """number of unusable vectors"""
     weights_sha256: str
-    """that stands for the encoder in the table"""
+    """hash that identifies the encoder in the table"""
 
 
 def import_embeddings(
@@ -121,7 +120,7 @@ IMPORTED_FILE = IMPORTED.markers[0]
 def _with_speakers(
     found: list[FoundVector], given: str | Path | None, sources: Sequence[Path]
 ) -> list[FoundVector]:
-    """The speakers that a list names; those it does not name stay as the sources say."""
+    """The vectors with the speakers of a list; vectors that it does not name are unchanged."""
     lists = [Path(given)] if given is not None else [
         path for source in sources
         for path in (source / "utt2spk", source.parent / "utt2spk") if path.is_file()
@@ -147,7 +146,7 @@ def _with_paths(found: list[FoundVector], given: str | Path | None) -> list[Foun
 
 
 def _usable(found: Sequence[FoundVector]) -> tuple[list[FoundVector], list[dict[str, str]]]:
-    """What can be used, and rows of failures.jsonl for the rest."""
+    """The usable vectors, and rows of failures.jsonl for the others."""
     kept, failures = [], []
     for each in found:
         numbers = np.asarray(each.vector, dtype=np.float64)
@@ -177,7 +176,7 @@ def _check_names(kept: Sequence[FoundVector]) -> None:
 
 
 def _stacked(kept: Sequence[FoundVector]) -> Vectors:
-    """The vectors (N, E). DataError for several sizes: they are of several encoders."""
+    """The vectors (N, E); DataError if they differ in size, as those of different encoders do."""
     sizes = {len(each.vector): each.name for each in kept}
     if len(sizes) > 1:
         shown = ", ".join(f"{size} ({name})" for size, name in sorted(sizes.items())[:3])
@@ -191,7 +190,7 @@ def _stacked(kept: Sequence[FoundVector]) -> Vectors:
 def _identity(
     encoder: str, weights: str | Path | None, kept: Sequence[FoundVector], vectors: Vectors
 ) -> str:
-    """The hash that stands for the weights."""
+    """The hash that identifies the weights."""
     if weights is not None:
         try:
             return file_sha256(Path(weights))
@@ -208,7 +207,7 @@ def _identity(
 def _table(
     kept: Sequence[FoundVector], vectors: Vectors, encoder: str, digest: str, license: str
 ) -> pa.Table:
-    """utterances.parquet, and the columns `norm` and whatever else the sources say."""
+    """The table for utterances.parquet, with the further column `norm`."""
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     unit = (vectors / norms[:, None]).astype(np.float32)
     size = vectors.shape[1]

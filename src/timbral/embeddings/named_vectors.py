@@ -31,54 +31,55 @@ FORMS = (
 
 @dataclass(frozen=True)
 class NamedVectors:
-    """N vectors: `names` (N,) strings, `vectors` (N, E).
-
-    `paths` and `speakers` (N,) are there where the file has them (names of speakers that are all
-    empty are none); `encoder` and `weights_sha256`
-    are empty where it does not say them.
-    """
+    """N vectors with names."""
 
     names: pa.Array
+    """(N,) strings"""
     vectors: Vectors
+    """(N, E)"""
     paths: pa.Array | None = None
+    """(N,); None if the file has none"""
     speakers: pa.Array | None = None
+    """(N,); None if the file has none, or all are empty"""
     encoder: str = ""
+    """empty if unknown"""
     weights_sha256: str = ""
+    """empty if unknown"""
     precision: str = ""
-    """in which they were computed; empty where it is not known"""
+    """precision in which they were computed; empty if unknown"""
     columns: Mapping[str, pa.Array] = field(default_factory=dict)
-    """of a table, what else it says of each utterance (N,), as strings; null where it says nothing.
-    Durations in seconds are `duration`"""
+    """further columns of a table as strings (N,), null if empty; durations in seconds are
+    `duration`"""
 
     def rows_of(self, names: pa.Array, root: str | Path = "") -> Ints:
-        """The row of each of `names` (K,), ids or paths from `root`; -1 where there is none.
+        """The row of each of `names` (K,), ids or paths relative to `root`; -1 if it has none.
 
-        What is in no table by its very name is looked for without its suffix, and without folders
-        where one side has none (`match_loosely`).
+        Names without an exact match are matched without their suffixes, and without folders if one
+        of both has none (`match_loosely`).
         """
-        readings: list[Callable[[pa.Array], Ints]] = [
-            lambda left: _index(left, self.names),
-            lambda left: _index(without_suffix(left), self.names),
+        searches: list[Callable[[pa.Array], Ints]] = [
+            lambda wanted: _index(wanted, self.names),
+            lambda wanted: _index(without_suffix(wanted), self.names),
         ]
         if (paths := self.paths) is not None:
-            readings += [
-                lambda left: _index(left, paths),
-                lambda left: _index(_full_paths(root, left), paths),
-                lambda left: match_loosely(_full_paths(root, left), paths),
+            searches += [
+                lambda wanted: _index(wanted, paths),
+                lambda wanted: _index(_full_paths(root, wanted), paths),
+                lambda wanted: match_loosely(_full_paths(root, wanted), paths),
             ]
-        readings.append(lambda left: match_loosely(left, self.names))
+        searches.append(lambda wanted: match_loosely(wanted, self.names))
         if paths is not None:
-            readings.append(lambda left: match_loosely(left, paths))
+            searches.append(lambda wanted: match_loosely(wanted, paths))
         rows = np.full(len(names), -1, dtype=np.int64)
-        for reading in readings:
-            left = np.flatnonzero(rows < 0)
-            if left.size:
-                rows[left] = reading(names.take(pa.array(left)))
+        for search in searches:
+            unmatched = np.flatnonzero(rows < 0)
+            if unmatched.size:
+                rows[unmatched] = search(names.take(pa.array(unmatched)))
         return rows
 
 
 def _index(names: pa.Array, known: pa.Array) -> Ints:
-    """The row of each name among `known`; -1 where there is none."""
+    """The row of each name in `known`; -1 if it is not there."""
     return np.asarray(pc.fill_null(pc.index_in(names, value_set=known), -1), dtype=np.int64)
 
 
@@ -88,15 +89,15 @@ def _full_paths(root: str | Path, names: pa.Array) -> pa.Array:
 
 
 def read_vectors(source: str | Path) -> NamedVectors:
-    """Read vectors of any tool.
+    """Read named vectors.
 
     Args:
-        source: a folder or table that `embed` wrote (.parquet); .npz or .safetensors with a vector
-            (E,) or (1, E) under each name; .scp or .ark of Kaldi, as WeSpeaker, ESPnet and
-            SpeechBrain's recipes write them
+        source: a folder or table from `embed` (.parquet); .npz or .safetensors with named vectors
+            (E,) or (1, E); .scp or .ark of Kaldi, as the recipes of WeSpeaker, ESPnet and
+            SpeechBrain write them
 
-    Raises DataError when it cannot be read, when names come twice, when vectors are of several
-    sizes or not finite; the first such name is named.
+    Raises DataError, with the first name at fault, if the source cannot be read, names are
+    repeated, or vectors differ in size or are not finite.
     """
     path = Path(source)
     reader = READERS.get(path.suffix.lower(), _read_parquet)
@@ -146,7 +147,7 @@ def _read_parquet(path: Path) -> NamedVectors:
 
 
 def _other_columns(table: pa.Table, path: Path) -> dict[str, pa.Array]:
-    """Session and duration, where they are known, and the columns that are not timbral's own."""
+    """Session and duration, if known, and the columns that are not timbral's own."""
     file = path / UTTERANCES if path.is_dir() else path
     others = [
         field.name
@@ -161,10 +162,12 @@ def _other_columns(table: pa.Table, path: Path) -> dict[str, pa.Array]:
     for name, column in columns.items():
         try:
             text = _strings(column)
-        except pa.ArrowException:  # binary, or what else has no text
+        except pa.ArrowException:  # binary, or another type without text
             continue
-        says = pc.and_kleene(pc.not_equal(text, ""), name != "duration" or pc.not_equal(text, "0"))
-        texts[name] = pc.if_else(says, text, None)
+        is_known = pc.and_kleene(
+            pc.not_equal(text, ""), name != "duration" or pc.not_equal(text, "0")
+        )
+        texts[name] = pc.if_else(is_known, text, None)
     return {name: text for name, text in texts.items() if text.null_count < len(text)}
 
 
@@ -201,4 +204,4 @@ def _stacked(rows: Mapping[str, Any], path: Path) -> Vectors:
 READERS: dict[str, Callable[[Path], NamedVectors]] = dict.fromkeys(
     (".npz", ".safetensors", ".scp", ".ark"), _of_foreign
 )
-"""by the file's suffix; anything else is a folder or a table of `embed`"""
+"""by the file's suffix; anything else is a folder or a table from `embed`"""

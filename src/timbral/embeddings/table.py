@@ -1,42 +1,43 @@
-"""The tables of an `embed` folder: their columns, and how vectors come out of them.
+"""The tables of an `embed` folder: columns, reading and writing.
 
-An `embed` folder in the format parquet holds:
+An `embed` folder in the format parquet contains:
 
-utterances.parquet, one row an utterance in the corpus's order
+utterances.parquet, one row per utterance in the order of the corpus
     =================  ==========  ========================================================
     utterance          string      id, unique in the corpus
     speaker            string
-    session            string      empty where the corpus names none
+    session            string      empty if the corpus has none
     path               string      the recording; a segment of it ends in ``#t=START,END``
-    duration_seconds   float64     of the audio that was embedded, after trimming
-    embedding          float32[E]  of unit length
+    duration_seconds   float64     duration of the embedded audio, after trimming
+    embedding          float32[E]  unit length
     encoder            string      the encoder's name
-    weights_sha256     string      of the weights that made the embedding
-    license            string      of these weights
+    weights_sha256     string      hash of its weights
+    license            string      license of its weights
     speech_seconds     float64     net speech in the recording (`Quality`)
     risks              [string]    kinds of its risks (`timbral.audio.quality.risks`)
-    bandwidth_hz       float64     likewise of the recording
-    snr_db             float64     likewise; null also where it has no pause
-    embedding_sha256   string      of preprocessing and windows (`Embedder.embedding_identity`)
+    bandwidth_hz       float64     bandwidth of the recording (`Quality`)
+    snr_db             float64     its SNR (`Quality`); also null without a pause
+    embedding_sha256   string      hash of preprocessing and windows
+                                   (`Embedder.embedding_identity`)
     =================  ==========  ========================================================
-    The last five are null in an older version's rows, the measures where mels were embedded.
-    The schema's metadata: `precision`, in which they were computed; not in older tables.
-speakers.parquet, one row a speaker, sorted; replaced by `timbral speakers`
+    The last five are null in rows of older versions; the measures are null for embedded mels.
+    Metadata of the schema: `precision`, in which vectors were computed; not in older tables.
+speakers.parquet, one row per speaker, sorted; replaced by `timbral speakers`
     ====================  ==========  =====================================================
     speaker               string
-    group                 string      session or cluster of the speaker; empty for all of it
-    num_utterances        int64       in the group
-    duration_seconds      float64     their sum
-    mean_cosine_distance  float64     of the group's utterances from `embedding`
-    embedding             float32[E]  the field's metadata says whether `unit_length`
+    group                 string      session or cluster of the speaker; empty: all of it
+    num_utterances        int64       number of utterances in the group
+    duration_seconds      float64     their total duration
+    mean_cosine_distance  float64     from the group's utterances to `embedding`
+    embedding             float32[E]  the field's metadata has `unit_length`
     utterance_ids         [string]    the utterances that were averaged
     encoder, weights_sha256, license as above
     ====================  ==========  =====================================================
-    The schema's metadata: `aggregate`, `group_by`, `unit_length` (true or false), `precision`.
+    Metadata of the schema: `aggregate`, `group_by`, `unit_length` (true or false), `precision`.
 failures.jsonl
-    the recordings that gave no embedding, and why
+    the recordings without an embedding, with the reasons
 audit.parquet, audit.csv
-    what `timbral audit` found, see `timbral.embeddings.audit.findings`
+    the findings of `timbral audit`, see `timbral.embeddings.audit.findings`
 .embed/
     finished shards, from which a killed job is resumed
 """
@@ -78,11 +79,11 @@ __all__ = [
 
 UTTERANCES = "utterances.parquet"
 AUDIT_FILE = "audit.parquet"
-"""in an `embed` folder: the findings of an audit, which the voice map rings"""
+"""name of the file with the findings of an audit, which the voice map marks"""
 
 
 def utterance_schema(embedding_dim: int) -> pa.Schema:
-    """Columns of utterances.parquet that are read."""
+    """The columns of utterances.parquet that are read."""
     return pa.schema(
         [
             ("utterance", pa.string()),
@@ -105,18 +106,18 @@ RISK_FIELDS = (
 LINE_FIELDS = (pa.field("bandwidth_hz", pa.float64()), pa.field("snr_db", pa.float64()))
 IDENTITY_FIELD = pa.field("embedding_sha256", pa.string())
 OPTIONAL_FIELDS = (*RISK_FIELDS, *LINE_FIELDS, IDENTITY_FIELD)
-"""of utterances.parquet, behind the columns that every reader takes"""
+"""further columns of utterances.parquet, which not every table has"""
 
 
 def embedded_schema(embedding_dim: int) -> pa.Schema:
-    """Columns of utterances.parquet as `embed` writes it."""
+    """The columns of utterances.parquet as `embed` writes it."""
     return pa.schema([*utterance_schema(embedding_dim), *OPTIONAL_FIELDS])
 
 
 def speaker_schema(
     embedding: pa.DataType, *, aggregate: str, group_by: str, unit_length: bool
 ) -> pa.Schema:
-    """Columns of speakers.parquet; `embedding` is that column's type in the utterances' table."""
+    """The columns of speakers.parquet; `embedding` is the type of that column."""
     length = {"unit_length": "true" if unit_length else "false"}
     schema = pa.schema(
         [
@@ -142,7 +143,7 @@ SPEAKERS = FileKind(
 
 
 def vectors_of(table: pa.Table) -> Vectors:
-    """The column `embedding` as an array (N, E); not copied where it is one piece."""
+    """The column `embedding` as an array (N, E), without copying if it has one chunk."""
     chunks = table["embedding"].chunks
     column = chunks[0] if len(chunks) == 1 else table["embedding"].combine_chunks()
     return np.asarray(column.flatten()).reshape(len(column), -1)
@@ -161,16 +162,17 @@ REUSE = (
     "`timbral embed ENCODER CORPUS --reuse {} --output FOLDER` writes them as Parquet without "
     "embedding again"
 )
-"""makes a table of vectors that `embed` wrote in another format"""
+"""advice for vectors that `embed` wrote in another format"""
 IMPORT = "`timbral import-embeddings {} --output FOLDER`"
-"""makes a folder of another tool's vectors"""
+"""the command that imports another tool's vectors"""
 
 
 def read_embeddings(folder: str | Path) -> pa.Table:
-    """The table of utterances of an `embed` folder, or of such a file, its columns as above.
+    """Read the table of utterances in an `embed` folder, or in a file, with the columns of
+    `utterance_schema`.
 
-    Columns that are not needed (all but utterance, speaker, path and embedding) may be missing, and
-    others are passed over. Raises DataError without a table, and for rows that cannot be used.
+    Only utterance, speaker, path and embedding are required, and other columns are ignored. Raises
+    DataError if there is no table, or it has invalid rows.
     """
     path = Path(folder)
     if not path.exists():
@@ -203,7 +205,7 @@ def read_embeddings(folder: str | Path) -> pa.Table:
 
 
 def check_parquet_name(path: Path) -> None:
-    """ConfigError for a table of vectors that is called otherwise."""
+    """Raise ConfigError unless the name of a table of vectors ends in .parquet."""
     if path.suffix.lower() != ".parquet":
         raise ConfigError(
             f"{path}: the table is written as Parquet, so its name must end in .parquet"
@@ -211,7 +213,7 @@ def check_parquet_name(path: Path) -> None:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table, whole or not at all: as CSV where the path ends in .csv, else as Parquet."""
+    """Write a table atomically, as CSV if the path ends in .csv, else as Parquet."""
     with atomic_write(path) as temporary:
         if path.suffix.lower() == ".csv":
             pa.csv.write_csv(table, temporary)
@@ -220,10 +222,10 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write Parquet in which vectors take little room.
+    """Write Parquet in which vectors take little space.
 
-    Floats that hardly repeat have no use for a dictionary; split into their bytes, of which the
-    highest are much alike, they shrink with zstd.
+    Floats hardly repeat, so a dictionary is of no use; but split into bytes, of which the highest
+    are similar, they compress well with zstd.
     """
     texts = [
         field.name

@@ -1,4 +1,4 @@
-"""The columns of a table of utterances, checked: other tools write such tables, too."""
+"""Check the columns of a table of utterances, which other tools may have written."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from timbral.embeddings.vectors import LARGEST_NUMBER
 from timbral.errors import DataError
 from timbral.io.types import Vectors
 
 __all__ = ["COLUMNS", "utterance_columns"]
 
-LARGEST_NUMBER = 1e15
-"""in a vector: the square of more than this overflows where float32 is summed"""
 BLOCK_ROWS = 8192
-"""of vectors that are looked at together"""
+"""vectors that are checked at once"""
 LISTED_ROWS = 3
-"""of those at fault, that an error names"""
+"""invalid rows that an error lists"""
 
 
 def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column that every row needs, as strings; None where a row has none."""
+    """A required column as strings; missing values stay null."""
     return column.cast(pa.string())
 
 
@@ -33,7 +32,7 @@ def _optional_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _seconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Seconds; 0 where a row has none, or no number."""
+    """Durations; 0 for missing and non-finite ones."""
     seconds = pc.fill_null(column.cast(pa.float64()), 0.0)
     return pc.if_else(pc.is_finite(seconds), seconds, 0.0)
 
@@ -48,14 +47,14 @@ COLUMNS: dict[str, tuple[bool, Callable[[pa.ChunkedArray], pa.ChunkedArray]]] = 
     "weights_sha256": (False, _optional_texts),
     "license": (False, _optional_texts),
 }
-"""whether a table must have the column, and how it becomes ours; `embedding` comes beside them"""
+"""for each column except `embedding`: whether it is required, and how it is converted"""
 
 
 def utterance_columns(table: pa.Table, path: object) -> tuple[dict[str, Any], int]:
-    """The columns of `timbral.embeddings.table`, and the size E of the vectors.
+    """The columns in `timbral.embeddings.table`, and the size E of the vectors.
 
-    Raises DataError, naming `path` and the first rows, for missing columns, ids or paths, and for
-    vectors that are missing, of different sizes, not finite or too large.
+    Raises DataError, with `path` and the first invalid rows, for missing columns, ids or paths, and
+    for vectors that are missing, of different sizes, not finite or too large.
     """
     needed = {"embedding", *(name for name, (is_needed, _) in COLUMNS.items() if is_needed)}
     if missing := needed.difference(table.column_names):
@@ -75,7 +74,7 @@ def utterance_columns(table: pa.Table, path: object) -> tuple[dict[str, Any], in
             continue
         try:
             columns[name] = convert(table[name])
-            columns[name].validate(full=True)  # that texts are UTF-8
+            columns[name].validate(full=True)  # texts must be UTF-8
         except pa.ArrowException:
             kind = table.schema.field(name).type
             raise DataError(
@@ -111,12 +110,12 @@ def _vectors(column: pa.ChunkedArray, path: object) -> Vectors:
         raise DataError(f"{path}: embeddings contain no numbers")
     numbers = lists.flatten().cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
     vectors: Vectors = numbers.reshape(len(lists), -1)
-    fit = [
-        (np.abs(vectors[start : start + BLOCK_ROWS]) <= LARGEST_NUMBER).all(axis=1)  # NaN does not
+    valid = [  # false for NaN, too
+        (np.abs(vectors[start : start + BLOCK_ROWS]) <= LARGEST_NUMBER).all(axis=1)
         for start in range(0, len(vectors), BLOCK_ROWS)
     ]
     _refuse(
-        ~np.concatenate(fit),
+        ~np.concatenate(valid),
         path,
         "embedding contains NaN, infinite or absurdly large numbers",
     )
@@ -124,7 +123,7 @@ def _vectors(column: pa.ChunkedArray, path: object) -> Vectors:
 
 
 def _refuse(rows: NDArray[np.bool_], path: object, what: str) -> None:
-    """Raise DataError for the rows (N,) that are true."""
+    """Raise DataError if any of `rows` (N,) is true, with the first of them."""
     if rows.any():
         first = ", ".join(f"{row + 1:,}" for row in np.flatnonzero(rows)[:LISTED_ROWS])
         count = int(rows.sum())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from timbral.io.types import Ints, Vectors
 
 __all__ = [
+    "LARGEST_NUMBER",
     "centered",
     "finite_rows",
     "has_direction",
@@ -22,12 +23,14 @@ __all__ = [
 ]
 
 BLOCK_ROWS = 8192
+LARGEST_NUMBER = 1e15
+"""largest component of a vector whose length does not overflow in float32"""
 
 
 def unit_length(vectors: NDArray[Any]) -> Vectors:
     """Vectors (..., E) divided by their length, in float32; a zero vector stays zero.
 
-    Those that are not finite stay so, without a warning: who asks for them checks them.
+    Non-finite vectors stay so, without a warning; callers check for them.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
@@ -35,19 +38,19 @@ def unit_length(vectors: NDArray[Any]) -> Vectors:
 
 
 def finite_rows(vectors: Vectors) -> NDArray[np.bool_]:
-    """Which of the vectors (N, E) hold only finite numbers (N,)."""
+    """Which of the vectors (N, E) are finite (N,)."""
     return np.asarray(np.isfinite(vectors).all(axis=-1))
 
 
 def has_direction(vectors: NDArray[Any]) -> bool:
-    """Whether each of the vectors (..., E) can be brought to unit length: it is finite, not zero,
-    and neither so long nor so short that float32 does not hold its length.
+    """Whether all vectors (..., E) can be normalized to unit length: they are finite, not zero, and
+    their lengths neither overflow nor underflow in float32.
     """
     return bool(has_directions(vectors).all())
 
 
 def has_directions(vectors: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which of the vectors (..., E) `has_direction` (...)."""
+    """Which of the vectors (..., E) can be normalized to unit length (...)."""
     lengths = np.linalg.norm(unit_length(vectors), axis=-1)
     return np.asarray(np.abs(lengths - 1) < 1e-3)
 
@@ -58,7 +61,9 @@ def unit_mean(vectors: Vectors) -> Vectors:
 
 
 def project_out(vectors: Vectors, directions: Vectors) -> Vectors:
-    """Unit vectors (..., E) of what orthonormal `directions` (D, E) leave of vectors (..., E)."""
+    """Vectors (..., E) without their components along orthonormal `directions` (D, E), at unit
+    length.
+    """
     unit = unit_length(vectors)
     return unit_length(unit - (unit @ directions.T) @ directions)
 
@@ -69,22 +74,19 @@ def medoid_row(unit_vectors: Vectors) -> int:
 
 
 def speaker_sums(vectors: Vectors, codes: Ints, num_speakers: int) -> Vectors:
-    """The sum of each speaker's vectors (S, E); `codes` (N,) say whose each vector is."""
+    """The sums of each speaker's vectors (S, E); `codes` (N,) are the vectors' speakers."""
     sums = np.zeros((num_speakers, vectors.shape[1]), dtype=np.float32)
     np.add.at(sums, codes, vectors)
     return sums
 
 
 def centered(vectors: Vectors, codes: Ints) -> Vectors:
-    """Vectors (N, E) minus the mean of the speakers' means, at unit length.
-
-    What all speakers have in common tells nothing about any of them.
-    """
+    """Vectors (N, E) minus the mean of the speakers' means, at unit length."""
     counts = np.bincount(codes)
     means = speaker_sums(vectors, codes, len(counts)) / counts[:, None]
     common = means.mean(axis=0)
     shifted = np.empty_like(vectors, dtype=np.float32)
-    for start in range(0, len(vectors), BLOCK_ROWS):  # a million in float64 would be 1.5 GB more
+    for start in range(0, len(vectors), BLOCK_ROWS):  # a million in float64 would take 1.5 GB
         rows = slice(start, start + BLOCK_ROWS)
         shifted[rows] = unit_length(vectors[rows] - common)
     return shifted

@@ -41,18 +41,17 @@ def find_duplicates(
     rows_of_speakers: Sequence[Ints],
     min_probability: float = 0.0,
 ) -> Iterator[Duplicate]:
-    """Pairs of utterances of near length that lie nearer than chance brings them, surest first.
+    """Pairs of utterances of similar length that are closer than by chance, most probable first.
 
-    Unit vectors (N, E), durations (N,) and each speaker's rows. How near two different recordings
-    of one speaker come by chance is learned from such pairs: the fraction of them at a distance
-    d = 1 - cosine or less is taken as a power of d, through its 1 % and 5 % quantiles. With the
-    fraction of pairs of near length it gives the number of pairs, λ, that chance alone should bring
-    as near. Duplicates are taken to be rare: beforehand as many are expected as one in a hundred
-    corpora, so that the probability is 1 / (1 + 100 λ). Pairs below `min_probability` are left out
-    before memory is taken for them: a hundredth of all pairs come into question, and 50,000
-    utterances have 1.2 billion.
+    From unit vectors (N, E), durations (N,) and each speaker's rows. How close two different
+    recordings of one speaker are by chance is learned from such pairs: the fraction of them at a
+    distance d = 1 - cosine or less is modeled as a power of d, through its 1 % and 5 % quantiles.
+    Together with the fraction of pairs of similar length, this gives the expected number λ of pairs
+    as close by chance. Duplicates are assumed to be rare, one in a hundred corpora beforehand, so
+    the probability is 1 / (1 + 100 λ). Pairs below `min_probability` are left out before memory is
+    allocated for them: 50,000 utterances have 1.2 billion pairs, of which 1 % are candidates.
     """
-    distances, near_length_fraction = _chance(vectors, seconds, rows_of_speakers)
+    distances, similar_length = _chance(vectors, seconds, rows_of_speakers)
     if len(distances) < 100:
         return
     low, high = np.quantile(distances, [0.01, 0.05])
@@ -62,12 +61,12 @@ def find_duplicates(
     farthest = float(low)
     if min_probability > 0:
         most = EXPECTED_DUPLICATES * (1 / min_probability - 1)  # λ of the least probable
-        fraction = max(most / (num_pairs * near_length_fraction), 1e-300)
+        fraction = max(most / (num_pairs * similar_length), 1e-300)
         log_distance = math.log(max(low, 1e-9)) + math.log(fraction / 0.01) / power
         farthest = min(farthest, max(math.exp(min(log_distance, 0.0)), 1e-7) * (1 + 1e-6))
     for first, second, cosine in _near_pairs(vectors, seconds, farthest):
         fraction = 0.01 * (max(1.0 - cosine, 1e-7) / max(low, 1e-9)) ** power
-        expected = num_pairs * fraction * near_length_fraction  # λ
+        expected = num_pairs * fraction * similar_length  # λ
         probability = 1.0 / (1.0 + expected / EXPECTED_DUPLICATES)
         if probability >= min_probability:
             duplicates.append(Duplicate(first, second, cosine, probability))
@@ -97,8 +96,8 @@ def _chance(
     first, second = first[first != second], second[first != second]
     distances = 1.0 - np.einsum("ne,ne->n", vectors[first], vectors[second]).astype(np.float64)
     difference = np.abs(seconds[first] - seconds[second])
-    near_length = difference <= _tolerance(np.minimum(seconds[first], seconds[second]))
-    return np.maximum(distances, 1e-7), max(float(near_length.mean()), 1.0 / len(near_length))
+    is_similar = difference <= _tolerance(np.minimum(seconds[first], seconds[second]))
+    return np.maximum(distances, 1e-7), max(float(is_similar.mean()), 1.0 / len(is_similar))
 
 
 def _tolerance(seconds: Floats) -> Floats:
@@ -120,7 +119,7 @@ def _near_pairs(
         stop = min(start + BLOCK_ROWS, len(order))
         rows = vectors[order[start:stop]]
         last = int(ends[stop - 1])
-        for begin in range(start, last, BLOCK_COLUMNS):  # all, where all are equally long
+        for begin in range(start, last, BLOCK_COLUMNS):  # all rows, if all have the same length
             columns = order[begin : min(begin + BLOCK_COLUMNS, last)]
             cosines = rows @ vectors[columns].T
             for row, column in np.argwhere(cosines >= 1.0 - max_distance):

@@ -54,10 +54,10 @@ SCHEMA = pa.schema(
         ("second_voice", pa.string()),
     ]
 )
-"""`cosine` is that to the speaker, or between the two of the row; `other_cosine` that to the other
-speaker. For a mixed speaker, `utterance` is one of its smaller cluster. For a second speaker,
-`cosine` is between the two parts of the recording, the voice changes at `moment_seconds`, and
-`second_voice` says on which side of that the second speaker talks: before or behind."""
+"""`cosine` is the cosine to the speaker, or between the two speakers or utterances of the row;
+`other_cosine` is the cosine to the other speaker. For a mixed speaker, `utterance` is one of its
+smaller cluster. For a second speaker, `cosine` is between the two parts of the recording, the voice
+changes at `moment_seconds`, and `second_voice` is the second speaker's side: before or behind."""
 
 FINDINGS = FileKind("a table of findings", frozenset(SCHEMA.names))
 
@@ -68,10 +68,11 @@ def audit(
     other: pa.Table | None = None,
     parts: Iterable[SplitRecordings] | None = None,
 ) -> pa.Table:
-    """All findings of `min_probability` or more in a table of utterances, by kind, surest first.
+    """All findings in a table of utterances with `min_probability` or more, by kind, the most
+    probable first.
 
-    With another corpus, such as the trials for training data, also the speakers that are in both;
-    with the `parts` of recordings, also those in which a second speaker talks.
+    With an `other` corpus, such as the trials for training data, also the speakers that are in
+    both; with the `parts` of recordings, also those in which a second speaker talks.
 
     The label of a speaker's only utterance cannot be checked. Other kinds of findings need speakers
     with several utterances, too.
@@ -202,7 +203,7 @@ def _second_speakers(
 ) -> Iterator[dict[str, Any]]:
     for found in find_second_speakers(parts, corpus.codes):
         if found.probability < least:
-            return  # so are all that follow
+            return  # they are sorted by probability
         yield {
             "kind": "second-speaker",
             "probability": found.probability,
@@ -223,7 +224,7 @@ def when_talking(finding: Mapping[str, Any]) -> str:
 def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]) -> list[str]:
     """The findings about each utterance and its speaker, as text; "" for none.
 
-    A pair of speakers is noted on all their utterances, a mixed speaker on the utterance of the
+    A pair of speakers is noted at all their utterances, a mixed speaker at the utterance of its
     row.
     """
     by_utterance: dict[str, list[str]] = {}

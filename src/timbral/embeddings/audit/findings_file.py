@@ -39,11 +39,11 @@ def write_findings(
     claim_file(path, findings.FINDINGS, [embeddings])
     claim_file(path.with_suffix(".csv"), findings.FINDINGS, [embeddings])
     corpus = read_embeddings(embeddings)
-    beside = None if other is None else read_embeddings(other)
-    if beside is not None:
-        _check_encoders(corpus, beside, embeddings, other)
+    other_corpus = None if other is None else read_embeddings(other)
+    if other_corpus is not None:
+        _check_encoders(corpus, other_corpus, embeddings, other)
     parts = None if parts_of is None else parts_of(corpus)
-    table = findings.audit(corpus, min_probability, beside, parts)
+    table = findings.audit(corpus, min_probability, other_corpus, parts)
     write_table(table, path)
     write_table(table, path.with_suffix(".csv"))
     return table
@@ -78,7 +78,7 @@ def read_findings(path: Path) -> pa.Table:
     try:
         table = pa.parquet.read_table(path, partitioning=None).select(findings.SCHEMA.names)
         table = table.cast(findings.SCHEMA)
-        table.validate(full=True)  # that texts are UTF-8
+        table.validate(full=True)  # texts must be UTF-8
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError) as error:
         reason = first_line(error)
         raise DataError(
@@ -88,6 +88,6 @@ def read_findings(path: Path) -> pa.Table:
         raise DataError(f"{path}: has findings without a kind or a probability; audit again")
     second = table.filter(pa.compute.equal(table["kind"], "second-speaker"))
     moments = second["moment_seconds"].to_numpy()
-    if not (np.isfinite(moments) & (moments >= 0)).all():  # none is not a number
+    if not (np.isfinite(moments) & (moments >= 0)).all():  # a missing one is NaN
         raise DataError(f"{path}: has second speakers without a moment; audit again")
     return table

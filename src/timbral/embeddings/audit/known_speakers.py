@@ -1,4 +1,4 @@
-"""Whose voice is it, among all speakers of a corpus?"""
+"""Compare vectors with all speakers of a corpus, under the two-covariance model."""
 
 from __future__ import annotations
 
@@ -13,43 +13,41 @@ from timbral.io.types import Floats, Ints, Vectors
 __all__ = ["KnownSpeakers"]
 
 MOST_RATIOS = 1 << 21
-"""of vectors and speakers, held at once"""
+"""ratios of vectors and speakers that are in memory at once"""
 NODES = 16
-"""between which functions of a vector's noise are interpolated"""
+"""number of nodes for the interpolation of functions of a vector's noise"""
 LEAST_RATIO = np.float32(-1e9)
 
 
 @dataclass(frozen=True)
-class _Alike:
-    """Speakers (G) of whom equally much is known."""
+class _SpeakerGroup:
+    """Speakers (G) with the same number of vectors."""
 
     codes: Ints
-    """their numbers among all speakers"""
+    """their codes (G,)"""
     columns: Ints
-    """the place in `codes` of each of all speakers, or -1 (S,)"""
+    """the index in `codes` of each speaker of the corpus, or -1 (S,)"""
     variance: Floats
-    """of their next vectors' places around where these are expected, along each axis (E,)"""
+    """predictive variance of their location along each axis (E,)"""
     factors: Vectors
-    """what a vector is multiplied with, (E + D, G): expected places, and -½ Σ place² / variance at
+    """matrix (E + D, G) that multiplies vectors: expected locations m, and -½ Σ m² / variance at
     each node"""
 
 
 @dataclass(frozen=True)
 class KnownSpeakers:
-    """The speakers (S) of a corpus, compared with many vectors at once."""
+    """The speakers (S) of a corpus, to be compared with many vectors at once."""
 
     model: TwoCovariance
-    groups: list[_Alike]
+    groups: list[_SpeakerGroup]
     noises: tuple[float, float]
+    """lowest and highest 1 / count of the vectors to compare"""
 
     @classmethod
     def of(
         cls, model: TwoCovariance, means: Floats, counts: Ints, noises: tuple[float, float]
     ) -> KnownSpeakers:
-        """From each speaker's mean (S, E) and how many independent vectors it is worth (S,).
-
-        `noises` are the least and the greatest 1 / count of vectors that will be compared.
-        """
+        """From each speaker's mean (S, E) and number of independent vectors (S,)."""
         groups = []
         nodes = _nodes(noises)[:, None]
         for count in np.unique(counts[counts > 0]).tolist():
@@ -61,12 +59,14 @@ class KnownSpeakers:
             expected = (means[codes] @ (model.axes * (count * variance))).astype(np.float32)
             squares = -0.5 / (variance + nodes) @ np.square(expected).T
             factors = np.vstack([expected.T, squares.astype(np.float32)])
-            groups.append(_Alike(codes, columns, variance, factors))
+            groups.append(_SpeakerGroup(codes, columns, variance, factors))
         return cls(model, groups, noises)
 
     def anybody(self, vectors: MeanVector, own: Ints, known: float) -> Floats:
-        """Log ratios (K,): vectors of anybody but the speakers `own` (K,), who is one of the
-        corpus with probability `known` in (0, 1), each as probably as the other, over a stranger's.
+        """Log-likelihood ratios (K,): any speaker but `own` (K,) over an unknown one.
+
+        With probability `known`, in (0, 1), that speaker is one of the corpus, all equally
+        probable.
         """
         number = sum(len(group.codes) for group in self.groups) - 1
         total = np.full(len(own), np.log(1 - known))
@@ -77,20 +77,20 @@ class KnownSpeakers:
             total = np.logaddexp(total, np.log(known) + mean)
         return total
 
-    def _log_sums(self, vectors: MeanVector, own: Ints, group: _Alike) -> Floats:
-        """Logarithms (K,) of each vector's likelihood ratios of a speaker over a stranger, summed
-        over a group without the own one; minus infinity where nobody is left.
+    def _log_sums(self, vectors: MeanVector, own: Ints, group: _SpeakerGroup) -> Floats:
+        """Logarithms (K,) of each vector's likelihood ratios of a speaker over an unknown one,
+        summed over a group without the own speaker; -inf if it has no other.
 
-        With x the vector, m where a speaker's is expected with variance v, and s a stranger's
-        variance: ½ Σ x²/s - (x - m)²/v + log s/v over the axes.
+        With x the vector, m and v the mean and variance that predict it for a speaker, and s the
+        variance for an unknown speaker, the ratio is ½ Σ x²/s - (x - m)²/v + log s/v over the axes.
         """
         noise = 1 / vectors.count[:, None]
-        stranger = self.model.speaker_variance + noise
+        unknown = self.model.speaker_variance + noise
         speaker = group.variance + noise
-        alone = vectors.mean**2 * (1 / stranger - 1 / speaker) + np.log(stranger / speaker)
+        constant = vectors.mean**2 * (1 / unknown - 1 / speaker) + np.log(unknown / speaker)
         weights = _interpolation(noise[:, 0], self.noises)
         factors = np.hstack([vectors.mean / speaker, weights]).astype(np.float32)
-        sums = 0.5 * alone.sum(axis=1)
+        sums = 0.5 * constant.sum(axis=1)
         size = max(1, MOST_RATIOS // len(group.codes))
         for start in range(0, len(own), size):
             rows = slice(start, start + size)
@@ -112,19 +112,19 @@ def _unit_nodes() -> Floats:
 
 
 def _interpolation(noise: Floats, noises: tuple[float, float]) -> Floats:
-    """Weights (K, D) that make a function's values for `noise` (K,) of those at the nodes.
+    """Weights (K, D) for the interpolation of a function at `noise` (K,) from its values at nodes.
 
-    For 1 / (variance + noise) that is exact to 1e-9 where the greatest noise is thirty times the
-    least, and to 1e-6 where it is a thousand times: its poles are π away on that scale.
+    For 1 / (variance + noise) the error is 1e-9 if the highest noise is thirty times the lowest,
+    and 1e-6 if it is a thousand times, because the poles are π away on that scale.
     """
     low, high = np.log(noises)
-    places = (2 * np.log(noise) - low - high) / max(high - low, 1e-9)
+    positions = (2 * np.log(noise) - low - high) / max(high - low, 1e-9)
     at_nodes = chebyshev.chebvander(_unit_nodes(), NODES - 1)
-    return np.asarray(chebyshev.chebvander(places, NODES - 1) @ np.linalg.inv(at_nodes))
+    return np.asarray(chebyshev.chebvander(positions, NODES - 1) @ np.linalg.inv(at_nodes))
 
 
 def _log_sum(ratios: Vectors) -> Vectors:
-    """Logarithms of the sums (K,) of the exponentials of ratios (K, G), which are overwritten."""
+    """The log-sum-exp (K,) of ratios (K, G), which are overwritten."""
     most = np.maximum(ratios.max(axis=1), LEAST_RATIO)
     ratios -= most[:, None]
     np.exp(ratios, out=ratios)

@@ -39,9 +39,9 @@ def check_labels(vectors: Vectors, codes: Ints) -> LabelCheck:
 
     Each utterance has two scores: the cosine to the mean of its speaker's other utterances, and the
     highest cosine to another speaker's mean. Their values under wrong labels are learned by giving
-    utterances random other labels; those under right labels from the actual labels, without
-    suspicious ones: at first those closer to another speaker, then those whose label is probably
-    wrong. Means leave these out, too.
+    utterances random other labels; those under right labels are learned from the actual labels,
+    without suspicious ones: at first those closer to another speaker, then those whose label is
+    probably wrong. These are also left out of the means.
     """
     trusted = np.ones(len(codes), dtype=bool)
     rng = np.random.default_rng(0)

@@ -50,7 +50,7 @@ def find_same_speakers(
     probable enough are computed again.
     """
     halves = [_halves(rows, sessions) for rows in rows_of_speakers if len(rows) >= MIN_UTTERANCES]
-    if len(halves) < 2:  # before time is taken for every pair
+    if len(halves) < 2:  # checked first, because comparing all pairs takes long
         return
     same = [float(unit_mean(vectors[one]) @ unit_mean(vectors[two])) for one, two in halves]
     means = np.stack([unit_mean(vectors[rows]) for rows in rows_of_speakers])
@@ -96,6 +96,7 @@ def _pairs_in_blocks(means: Vectors) -> Iterator[tuple[int, Vectors, NDArray[np.
 
 
 def _halves(rows: Ints, sessions: NDArray[np.str_]) -> tuple[Ints, Ints]:
+    """A speaker's rows in two halves, of different sessions if there are several."""
     names = np.unique(sessions[rows])
     if len(names) > 1:
         in_first_half = np.isin(sessions[rows], names[: len(names) // 2])

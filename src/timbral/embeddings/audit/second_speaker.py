@@ -1,4 +1,4 @@
-"""Recordings in which a second speaker talks: what lies before and behind a moment disagrees."""
+"""Find recordings with a second speaker: the parts before and after a moment disagree."""
 
 from __future__ import annotations
 
@@ -16,39 +16,40 @@ from timbral.io.types import Floats, Ints, Vectors
 __all__ = ["LEAST_RECORDINGS", "SecondSpeaker", "SplitRecordings", "find_second_speakers"]
 
 LEAST_RECORDINGS = 8
-"""in two parts, of two speakers or more; fewer tell nothing about what is usual"""
+"""least number of recordings with two parts, of two speakers or more; fewer are too few to fit"""
 NOT_AVERAGED = 0.3
-"""of a second's variance, what more speech does not average out"""
+"""fraction of the variance of a second of speech that more speech does not average out"""
 MOST_OTHERS = 3
-"""of a speaker's other recordings, however many there are: all may be of another day than this"""
+"""a speaker's other recordings count as at most so many independent ones, because all of them may
+be of another day than this one"""
 EVIDENCE = 0.1
-"""of the log ratio: numbers of a vector are less independent than the model takes them to be"""
+"""factor for log ratios: a vector's components are less independent than the model assumes"""
 PRIOR = 0.01
-"""It is not estimated from the corpus: one speaker's scores have a long tail, which would be
-taken for many recordings of two."""
+"""not estimated from the corpus, because the scores of recordings of one speaker have a long tail,
+which would be mistaken for many recordings of two"""
 KNOWN = 0.5
-"""how often a second speaker is one of the corpus; else it is somebody who is not in it"""
+"""probability that a second speaker is one of the corpus"""
 MISLABELED = 0.02
-"""recordings that are not the label's at all"""
+"""probability that a recording is not of the label's speaker at all"""
 FOLDS = 5
 BLOCK_RECORDINGS = 4096
 ROUNDS, TRUSTED = 2, 0.9
-"""how often, and on which fraction of the recordings, those with the lowest scores, the model is
-fitted again: recordings of two speakers would be taken for what is usual"""
+"""number of times that the model is fitted again, and the fraction of recordings, those with the
+lowest scores, that it is then fitted to: recordings of two speakers would bias it"""
 
 
 @dataclass(frozen=True)
 class SplitRecordings:
-    """Recordings (K), each cut in two at the moment before and behind which it differs most."""
+    """Recordings (K), each split at the moment at which the voice before and after differs most."""
 
     rows: Ints
-    """the recordings' numbers in the corpus (K,)"""
+    """rows of the recordings in the corpus (K,)"""
     parts: Vectors
-    """vectors of what lies before and behind the moment (K, 2, E), unit length"""
+    """vectors of the parts before and after the moment (K, 2, E), unit length"""
     seconds: Floats
-    """that each part lasts (K, 2)"""
+    """durations of the parts (K, 2)"""
     moments: Floats
-    """seconds from the recording's start (K,)"""
+    """the moments, in seconds from the recording's start (K,)"""
 
     @classmethod
     def joined(cls, blocks: Sequence[SplitRecordings]) -> SplitRecordings:
@@ -62,24 +63,24 @@ class SplitRecordings:
 
     @property
     def counts(self) -> Floats:
-        """How many independent seconds each part is worth (K, 2)."""
+        """Number of independent seconds to which each part is equivalent (K, 2)."""
         return np.asarray(1 / (1 / self.seconds + NOT_AVERAGED))
 
 
 @dataclass(frozen=True)
 class SecondSpeaker:
-    """A recording in which a second speaker talks before or behind a moment."""
+    """A recording in which a second speaker talks before or after a moment."""
 
     recording: int
-    """its number in the corpus"""
+    """its row in the corpus"""
     cosine: float
-    """of its two parts"""
+    """cosine of its two parts"""
     moment: float
-    """seconds from the recording's start, where the voice changes"""
+    """time of the change of the voice, in seconds from the recording's start"""
     is_behind: bool
-    """whether the part behind the moment is the second speaker's, else that before it"""
+    """whether the second speaker talks after the moment, instead of before it"""
     probability: float
-    """that the parts are of two speakers"""
+    """probability that the parts are of two speakers"""
 
 
 def find_second_speakers(
@@ -87,14 +88,13 @@ def find_second_speakers(
 ) -> Iterator[SecondSpeaker]:
     """Recordings of which one part is another speaker's, the most probable first.
 
-    `codes` (N,) are the labels of the corpus's speakers. The score is the log ratio of two
-    speakers before and behind the moment, one of whom is the label's and the other any speaker of
-    the corpus or a stranger, over one speaker, who may be the label's or not (`two_covariance`).
-    How much the parts of one speaker's recordings differ is learned from the recordings
-    themselves, without those with the highest scores.
+    `codes` (N,) are the labels of the corpus's recordings. The score is a log-likelihood ratio
+    (`two_covariance`): two speakers before and after the moment, one of them the label's and the
+    other another speaker of the corpus or an unknown one, over a single speaker, who may be the
+    label's or not. How much the parts of one speaker's recordings differ is learned from the
+    recordings themselves, without those with the highest scores.
 
-    `recordings`, in blocks of any size, are gone through eight times, so they need not be in
-    memory.
+    `recordings`, in blocks of any size, are read eight times, so they need not be in memory.
     """
     recordings = _LargerBlocks(recordings)
     corpus = _Corpus.of(recordings, codes)
@@ -129,43 +129,43 @@ def find_second_speakers(
 
 @dataclass(frozen=True)
 class _LargerBlocks:
-    """The same recordings in larger blocks: a few at a time take several times as long."""
+    """The same recordings in larger blocks, because small ones take several times as long."""
 
     blocks: Iterable[SplitRecordings]
 
     def __iter__(self) -> Iterator[SplitRecordings]:
-        waiting: list[SplitRecordings] = []
+        collected: list[SplitRecordings] = []
         for block in self.blocks:
-            waiting.append(block)
-            if sum(len(each.rows) for each in waiting) >= BLOCK_RECORDINGS:
-                yield SplitRecordings.joined(waiting)
-                waiting = []
-        if waiting:
-            yield SplitRecordings.joined(waiting)
+            collected.append(block)
+            if sum(len(each.rows) for each in collected) >= BLOCK_RECORDINGS:
+                yield SplitRecordings.joined(collected)
+                collected = []
+        if collected:
+            yield SplitRecordings.joined(collected)
 
 
 @dataclass(frozen=True)
 class _Corpus:
-    """What is known of all recordings in two parts."""
+    """Statistics of all recordings with two parts."""
 
     codes: Ints
-    """(N,)"""
+    """labels (N,)"""
     common: Vectors
-    """the mean (E,) of the recordings' vectors, which tells nothing about anybody"""
+    """mean of the recordings' vectors (E,), which is subtracted"""
     models: list[TwoCovariance]
-    """one for each fold of the recordings, fitted on the other folds: in a model that has seen it,
-    what sets a recording's two speakers apart is what differs within recordings"""
+    """a model for each fold of the recordings, fitted to the other folds: a model fitted to a
+    recording of two speakers takes their difference for variation within a speaker"""
     sums: Floats
-    """of each speaker's recordings (S, E)"""
+    """sums of each speaker's recordings (S, E)"""
     numbers: Ints
-    """of these recordings (S,)"""
+    """number of these recordings (S,)"""
     least_count: float
-    """of a part"""
+    """lowest `SplitRecordings.counts` of a part"""
     most_count: float
 
     @classmethod
     def of(cls, recordings: Iterable[SplitRecordings], codes: Ints) -> _Corpus | None:
-        """None where they are too few to tell anything."""
+        """Compute the statistics; None if there are too few recordings or speakers."""
         total, numbers = 0, np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int64)
         common: Floats | None = None
         least, most = np.inf, 0.0
@@ -178,20 +178,21 @@ class _Corpus:
             common = mean if common is None else common + mean
         if common is None or total < LEAST_RECORDINGS or np.count_nonzero(numbers) < 2:
             return None
-        middle = np.asarray(common / total, dtype=np.float32)
-        sums = np.zeros((len(numbers), len(middle)))
+        center = np.asarray(common / total, dtype=np.float32)
+        sums = np.zeros((len(numbers), len(center)))
         for block in recordings:
-            np.add.at(sums, codes[block.rows], _whole(_around(block.parts, middle), block.seconds))
-        everything = np.ones(len(codes), dtype=bool)
-        models = _models(recordings, middle, everything)
-        return cls(codes, middle, models, sums, numbers, float(least), float(most))
+            whole = _whole(_centered(block.parts, center), block.seconds)
+            np.add.at(sums, codes[block.rows], whole)
+        models = _models(recordings, center, np.ones(len(codes), dtype=bool))
+        return cls(codes, center, models, sums, numbers, float(least), float(most))
 
     def cosines(self, block: SplitRecordings) -> Floats:
-        vectors = _around(block.parts, self.common)
+        """The cosine of each recording's two parts (K,)."""
+        vectors = _centered(block.parts, self.common)
         return np.asarray((vectors[:, 0] * vectors[:, 1]).sum(axis=1))
 
     def known_speakers(self) -> list[KnownSpeakers]:
-        """All speakers, for each of the models."""
+        """All speakers of the corpus, for each model."""
         means = self.sums / np.maximum(self.numbers, 1)[:, None]
         counts = np.minimum(self.numbers, MOST_OTHERS)
         noises = (1 / (2 * self.most_count), 1 / self.least_count)  # of both parts, and of one
@@ -200,47 +201,47 @@ class _Corpus:
     def scores(
         self, block: SplitRecordings, known: list[KnownSpeakers] | None = None
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """The log ratio of each recording (K,), and whether its second speaker talks behind.
+        """The log ratio of each recording (K,), and whether its second speaker talks at the end.
 
-        Without `known` speakers the second speaker is a stranger. Where nothing else of the label
-        is there, the shorter part is taken for the second speaker's.
+        Without `known`, the second speaker is an unknown one. If a label has no other recording,
+        the shorter part counts as the second speaker's.
         """
-        vectors, counts = _around(block.parts, self.common), block.counts
+        vectors, counts = _centered(block.parts, self.common), block.counts
         code = self.codes[block.rows]
         number = self.numbers[code] - 1
         rest = self.sums[code] - _whole(vectors, block.seconds)
         others = rest / np.maximum(number, 1)[:, None]
-        worth = np.maximum(np.minimum(number, MOST_OTHERS), 1e-9)
+        other_counts = np.maximum(np.minimum(number, MOST_OTHERS), 1e-9)
         scores, is_behind = np.zeros(len(block.rows)), np.zeros(len(block.rows), dtype=bool)
         for fold, model in enumerate(self.models):
             own = block.rows % FOLDS == fold
             before, behind = (
                 MeanVector(vectors[own, side] @ model.axes, counts[own, side]) for side in (0, 1)
             )
-            of_label = MeanVector(others[own] @ model.axes, worth[own])
+            of_label = MeanVector(others[own] @ model.axes, other_counts[own])
             anybody = np.zeros((3, np.count_nonzero(own)))
             if known is not None:
                 for each, of_side in enumerate((before, behind, before.with_(behind))):
                     anybody[each] = known[fold].anybody(of_side, code[own], KNOWN)
-            scores[own], told = _two_speakers(model, before, behind, of_label, anybody)
+            scores[own], more_probable = _two_speakers(model, before, behind, of_label, anybody)
             shorter = behind.count <= before.count
-            is_behind[own] = np.where(number[own] > 0, told, shorter)
+            is_behind[own] = np.where(number[own] > 0, more_probable, shorter)
         return scores, is_behind
 
 
 def _models(
     recordings: Iterable[SplitRecordings], common: Vectors, trusted: NDArray[np.bool_]
 ) -> list[TwoCovariance]:
-    """A model for each fold, of the recordings of the others that are `trusted` (N,)."""
+    """A model for each fold, fitted to the `trusted` (N,) recordings of the other folds."""
     size = len(common)
     scatter, inverse, count = np.zeros((FOLDS, size, size)), np.zeros(FOLDS), np.zeros(FOLDS)
-    for everything in recordings:
-        block = everything.part(trusted[everything.rows])
-        vectors, inverses = _around(block.parts, common), 1 / block.counts
-        apart = (vectors[:, 0] - vectors[:, 1]) / np.sqrt(inverses.sum(axis=1))[:, None]
+    for recorded in recordings:
+        block = recorded.part(trusted[recorded.rows])
+        vectors, inverses = _centered(block.parts, common), 1 / block.counts
+        difference = (vectors[:, 0] - vectors[:, 1]) / np.sqrt(inverses.sum(axis=1))[:, None]
         for fold in range(FOLDS):
             own = block.rows % FOLDS == fold
-            scatter[fold] += apart[own].T @ apart[own]
+            scatter[fold] += difference[own].T @ difference[own]
             inverse[fold] += inverses[own].mean(axis=1).sum()
             count[fold] += np.count_nonzero(own)
     models = []
@@ -252,13 +253,13 @@ def _models(
     return models
 
 
-def _around(parts: Vectors, common: Vectors) -> Floats:
-    """Unit vectors (K, 2, E) of parts, without what all have in common."""
+def _centered(parts: Vectors, common: Vectors) -> Floats:
+    """Unit vectors (K, 2, E) of parts minus the mean of all (E,)."""
     return unit_length(parts - common).astype(np.float64)
 
 
 def _whole(vectors: Floats | Vectors, seconds: Floats) -> Floats:
-    """The mean (K, E) of parts, in which every second counts the same."""
+    """The mean (K, E) of the two parts, weighted by duration."""
     weights = seconds / seconds.sum(axis=1, keepdims=True)
     return np.asarray((vectors * weights[:, :, None]).sum(axis=1))
 
@@ -270,12 +271,12 @@ def _two_speakers(
     of_label: MeanVector,
     anybody: Floats,
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Log ratios (K,) of two speakers, one of them the label's, over one; and whether the other
-    one's part is more probably that behind.
+    """Log ratios (K,) of two speakers, one of them the label's, over one; and whether the second
+    speaker's part is more probably the last one.
 
-    `of_label` are the label's other recordings; of next to nothing, where there are none.
-    `anybody` (3, K) says by how much, in logarithms, the part before, that behind and both are
-    more probable as anybody's but the label's than as a stranger's.
+    `of_label` are the label's other recordings, with a count near 0 if there are none. `anybody`
+    (3, K) are log-likelihood ratios of the first part, the last part and both: any speaker but the
+    label's over an unknown one.
     """
     one_voice = -model.log_ratio(before, behind)
     ratios = []

@@ -74,7 +74,7 @@ def find_shared_speakers(
     prior = PRIOR / (len(names) + len(others))
     pairs = []
     for rows, columns, cosines in _nearest(here.mean, there.mean):
-        one, two = _placed(model, here, rows), _placed(model, there, columns)
+        one, two = _on_axes(model, here, rows), _on_axes(model, there, columns)
         ratios = -model.log_ratio(one, two) / model.expected_log_ratio(one.count, two.count)
         odds = np.clip(EVIDENCE * ratios + np.log(prior / (1 - prior)), -60, 60)
         probability = 1 / (1 + np.exp(-odds))
@@ -91,8 +91,9 @@ def _speakers(table: pa.Table) -> tuple[NDArray[np.str_], Ints]:
 
 
 def _means(vectors: Vectors, codes: Ints) -> tuple[_Speakers, Floats | None]:
-    """The speakers, and the covariance (E, E) of recordings around their speaker's mean, of those
-    with two or more; None where these are too few.
+    """The speakers, and the covariance (E, E) of recordings around their speaker's mean.
+
+    The covariance is None if too few recordings are of speakers with two or more.
     """
     counts = np.bincount(codes)
     size = vectors.shape[1]
@@ -104,13 +105,14 @@ def _means(vectors: Vectors, codes: Ints) -> tuple[_Speakers, Floats | None]:
     scatter, freedom = np.zeros((size, size)), int((counts[counts > 1] - 1).sum())
     for start in range(0, len(codes), 16 * BLOCK_ROWS):
         rows = slice(start, start + 16 * BLOCK_ROWS)
-        around = vectors[rows] - means[codes[rows]]  # zero for a speaker's only recording
-        scatter += around.T @ around
+        deviations = vectors[rows] - means[codes[rows]]  # zero for a speaker's only recording
+        scatter += deviations.T @ deviations
     speakers = _Speakers(means.astype(np.float32), counts.astype(np.float64))
     return speakers, scatter / freedom if freedom >= LEAST_WITHIN else None
 
 
-def _placed(model: TwoCovariance, speakers: _Speakers, rows: Ints) -> MeanVector:
+def _on_axes(model: TwoCovariance, speakers: _Speakers, rows: Ints) -> MeanVector:
+    """Some speakers' means on the axes of the model."""
     return MeanVector(speakers.mean[rows] @ model.axes, speakers.count[rows])
 
 

@@ -54,10 +54,10 @@ class TwoCovariance:
         a corpus may have fewer speakers than directions.
         """
         size = len(within)
-        alike = max(float(np.trace(within)) / size, LEAST_VARIANCE)
-        shrunk = (1 - SHRINKAGE) * within + SHRINKAGE * alike * np.eye(size)
+        isotropic = max(float(np.trace(within)) / size, LEAST_VARIANCE)
+        shrunk = (1 - SHRINKAGE) * within + SHRINKAGE * isotropic * np.eye(size)
         variances, directions = np.linalg.eigh(shrunk)
-        between = max(power / size - alike * inverse_count, LEAST_VARIANCE)
+        between = max(power / size - isotropic * inverse_count, LEAST_VARIANCE)
         return cls(directions / np.sqrt(variances), between / variances)
 
     def log_ratio(self, one: MeanVector, other: MeanVector) -> Floats:

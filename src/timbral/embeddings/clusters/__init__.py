@@ -1,1 +1,1 @@
-"""Who is who in recordings without labels."""
+"""Clustering of recordings without labels by speaker."""

@@ -1,4 +1,4 @@
-"""Average linkage of unit vectors on cosine, exact, in memory that grows with N and not with N²."""
+"""Exact average linkage of unit vectors by cosine, in memory linear in N."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = [
 
 BLOCK_ROWS = 256
 BLOCK_COLUMNS = 8192
-"""8 MB of cosines at one time, which stay in a processor's cache"""
+"""8 MB of cosines at once, which fit into a processor's cache"""
 
 
 @dataclass(frozen=True)
 class ClusterTree:
-    """Which clusters were merged, and at which mean cosine."""
+    """The merges of a hierarchical clustering."""
 
     leaves: Ints
-    """first cluster of each vector (N,); equal vectors share one"""
+    """initial cluster of each vector (N,); equal vectors share one"""
     parent: Ints
-    """the cluster that each was merged into (M,); itself where it was not"""
+    """the cluster into which each was merged (M,); itself if it was not"""
     cosine: Vectors
-    """mean over the pairs of both, when it was (M,); -inf where it was not"""
+    """mean cosine over all pairs of both at that merge (M,); -inf if there was none"""
 
     def labels(self, threshold: float) -> Ints:
         """Cluster numbers (N,) after all merges at `threshold` or more, 0 for the largest."""
@@ -47,14 +47,14 @@ def average_linkage(
     least: float,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ClusterTree:
-    """Merge the two clusters of highest mean cosine while it is `least` or more.
+    """Merge the two clusters with the highest mean cosine, as long as it is `least` or more.
 
-    Unit vectors (N, E). The merges are those of the usual algorithm (UPGMA on 1 - cosine), equal
-    cosines apart, without its matrix (N, N): the mean cosine of two clusters is the product of
-    their mean vectors, and clusters that are nearest to each other may be merged at once, in any
-    order, because no merge brings a third one nearer (Murtagh, 1983; in rounds over all such
-    pairs: Sumengen et al., 2021). What has nothing at `least` is finished, for the same reason.
-    `progress` is called with the clusters that are finished or merged, and all.
+    From unit vectors (N, E). The merges are those of the usual algorithm (UPGMA on 1 - cosine),
+    except among equal cosines, without its matrix (N, N): the mean cosine of two clusters is the
+    product of their mean vectors, and mutual nearest neighbors may be merged in any order, because
+    no merge brings a third cluster closer (Murtagh, 1983; in rounds over all such pairs: Sumengen
+    et al., 2021). For the same reason, a cluster without a neighbor at `least` is finished.
+    `progress` is called with the number of clusters finished or merged, and of all.
     """
     leaves = _same_vectors(vectors)
     state = _State.of(vectors, leaves)
@@ -74,9 +74,9 @@ def average_linkage(
 
 
 def nearest_clusters(rows: Vectors, means: Vectors, own: Ints) -> tuple[Ints, Vectors]:
-    """For each of rows (R, E) the nearest of means (M, E) but its `own` (R,): index, product (R,).
+    """For each row (R, E) the nearest of the means (M, E), except its `own` (R,).
 
-    The product is -inf where there is no other.
+    Returns indices (R,) and products (R,), which are -inf if there is no other mean.
     """
     nearest = np.zeros(len(rows), dtype=np.int64)
     highest = np.full(len(rows), -np.inf, dtype=np.float32)
@@ -96,7 +96,7 @@ def nearest_clusters(rows: Vectors, means: Vectors, own: Ints) -> tuple[Ints, Ve
 
 
 def mean_cosines(vectors: Vectors, labels: Ints) -> Vectors:
-    """Each vector's mean cosine to the others of its cluster (N,); NaN for one alone."""
+    """Each vector's mean cosine to the others of its cluster (N,); NaN if there are none."""
     counts = np.bincount(labels)[labels]
     sums = cluster_sums(vectors, labels)[labels]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -106,17 +106,17 @@ def mean_cosines(vectors: Vectors, labels: Ints) -> Vectors:
 
 @dataclass
 class _State:
-    """Clusters that may still be merged: M of them."""
+    """The M clusters that may still be merged."""
 
     ids: Ints
-    """row of `parent` (M,)"""
+    """their rows in `ClusterTree.parent` (M,)"""
     sums: Vectors
-    """of their vectors (M, E)"""
+    """sums of their vectors (M, E)"""
     sizes: Vectors
     nearest: Ints
-    """index in here of the nearest other one (M,)"""
+    """index of the nearest other cluster (M,)"""
     cosines: Vectors
-    """to it, mean over pairs (M,)"""
+    """mean cosine to it, over all pairs (M,)"""
 
     @classmethod
     def of(cls, vectors: Vectors, same: Ints) -> _State:
@@ -127,7 +127,7 @@ class _State:
         return cls(ids, sums, sizes, *nearest_clusters(means, means, ids))
 
     def unfinished(self, threshold: float) -> _State:
-        """Those that have another one at the threshold."""
+        """The clusters with a neighbor at the threshold."""
         kept = self.cosines >= threshold
         # Rounding may put (one, other) at the threshold and (other, one) below it.
         one = np.flatnonzero(kept & ~kept[self.nearest])
@@ -137,7 +137,7 @@ class _State:
         return self._kept(kept)
 
     def mutual_pairs(self) -> tuple[Ints, Ints]:
-        """Pairs of clusters that are each other's nearest; where rounding hides them, one pair."""
+        """Pairs of mutual nearest neighbors; at least one pair, even if rounding hides all."""
         index = np.arange(len(self.ids))
         first = index[(self.nearest[self.nearest] == index) & (index < self.nearest)]
         if not len(first):
@@ -145,7 +145,9 @@ class _State:
         return first, self.nearest[first]
 
     def merged(self, first: Ints, second: Ints) -> _State:
-        """With each `second` in its `first`; what that changes is looked for again."""
+        """Merge each `second` into its `first`; nearest clusters affected by it are searched
+        again.
+        """
         self.sums[first] += self.sums[second]
         self.sizes[first] += self.sizes[second]
         changed = np.zeros(len(self.ids), dtype=bool)
@@ -173,7 +175,7 @@ class _State:
 
 
 def _same_vectors(vectors: Vectors) -> Ints:
-    """Numbers (N,) that equal vectors share, so that copies cost no search each."""
+    """Initial cluster numbers (N,), shared by equal vectors, so that copies take no time."""
     rows = np.ascontiguousarray(vectors).view(
         np.dtype((np.void, vectors.dtype.itemsize * vectors.shape[1]))
     )
@@ -182,13 +184,13 @@ def _same_vectors(vectors: Vectors) -> Ints:
 
 
 def cluster_means(vectors: Vectors, labels: Ints) -> Vectors:
-    """The mean of each label's vectors (M, E), whose products are mean cosines."""
+    """The means of each cluster's vectors (M, E); their products are mean cosines."""
     sizes = np.bincount(labels)
     return np.asarray(cluster_sums(vectors, labels) / sizes[:, None], dtype=np.float32)
 
 
 def cluster_sums(vectors: Vectors, labels: Ints) -> Vectors:
-    """Sums of each label's vectors (M, E)."""
+    """The sums of each cluster's vectors (M, E)."""
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(int(labels.max()) + 1))
     sums: Vectors = np.add.reduceat(vectors[order], starts, axis=0)
@@ -196,7 +198,7 @@ def cluster_sums(vectors: Vectors, labels: Ints) -> Vectors:
 
 
 def _by_size(labels: Ints) -> Ints:
-    """Numbers from 0, the largest cluster first; equal ones as they come."""
+    """Renumber clusters from 0, the largest first; equal ones by first occurrence."""
     _, first, inverse, counts = np.unique(
         labels, return_index=True, return_inverse=True, return_counts=True
     )

@@ -42,17 +42,17 @@ LABELS_CSV = FileKind(
 
 @dataclass(frozen=True)
 class ClusterSummary:
-    """What was found: tables, and how many of each."""
+    """The results of `cluster`."""
 
     labels: pa.Table
-    """a row each recording; the columns are those of `cluster`"""
+    """one row per recording; for the columns see `cluster`"""
     merges: pa.Table
     """pairs of speakers that may be one, the most similar first"""
     threshold: float
     """mean cosine from which on two clusters were merged"""
     num_speakers: int
     num_noise: int
-    """recordings that belong to no speaker"""
+    """number of recordings that belong to no speaker"""
 
 
 def cluster(
@@ -110,7 +110,7 @@ def cluster(
 
 
 def _targets(output: Path, embeddings: str | Path) -> tuple[Path, Path, Path]:
-    """The files that are written: the labels, their CSV, the merges; claimed."""
+    """Claim the output files: the labels, their CSV, the merges."""
     if output.suffix.lower() != ".parquet":
         raise ConfigError(f"output must be a table such as labels.parquet, got {output}")
     text, merges = output.with_suffix(".csv"), output.with_name(f"{output.stem}-merges.csv")
@@ -143,7 +143,7 @@ def _tables(
 
 
 def _names(is_speaker: NDArray[np.bool_]) -> NDArray[np.object_]:
-    """The name of each cluster (M,); those that are no speaker's have names for noise."""
+    """The name of each cluster (M,), as a speaker or as noise."""
     digits = max(4, len(str(len(is_speaker))))
     speakers, noise = np.cumsum(is_speaker), np.cumsum(~is_speaker)
     return np.array(

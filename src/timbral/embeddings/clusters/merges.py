@@ -1,4 +1,4 @@
-"""Pairs of clusters that may be one speaker: a list to listen to."""
+"""List pairs of clusters that may be one speaker, for listening."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from timbral.io.types import Ints, Vectors
 __all__ = ["MERGES", "merge_table"]
 
 MARGIN = 0.1
-"""below the threshold, as a cosine, that a pair is still worth listening to"""
+"""how far below the threshold, as a cosine, pairs are still listed"""
 MOST_PAIRS = 10_000
 SCHEMA = pa.schema(
     [
@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
         ("other_path", pa.string()),
     ]
 )
-"""`cosine` is the mean over pairs of recordings; each cluster is shown by its most typical one."""
+"""`cosine` is the mean over pairs of recordings; `utterance` is the cluster's most typical one"""
 MERGES = FileKind("a list of merges that `cluster` wrote", frozenset(SCHEMA.names))
 
 
@@ -44,10 +44,15 @@ def merge_table(
     names: NDArray[np.object_],
     table: pa.Table,
 ) -> pa.Table:
-    """Pairs of speakers less than 0.1 below the threshold, the most similar first, 10,000 at most.
+    """Pairs of speakers at most 0.1 below the threshold, the most similar first, at most 10,000.
 
-    Unit vectors (N, E), clusters (N,); of each cluster whether it is a speaker, and its name (M,);
-    the table of the recordings.
+    Args:
+        vectors: unit vectors (N, E)
+        clusters: their clusters (N,)
+        is_speaker: whether each cluster is a speaker, not noise (M,)
+        threshold: mean cosine from which on clusters were merged
+        names: the clusters' names (M,)
+        table: the recordings
     """
     speakers = np.flatnonzero(is_speaker)
     sizes = np.bincount(clusters)

@@ -1,4 +1,4 @@
-"""From which mean cosine on two clusters are one speaker: estimated from the vectors alone."""
+"""Estimate from the vectors alone at which mean cosine two clusters are one speaker."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["best_threshold", "least_threshold"]
 
 PAIRS = 200_000
 DEVIATIONS = 4.0
-"""of cosines of different speakers above their middle, where hardly any two come"""
+"""standard deviations above the mode that hardly any cosine of different speakers reaches"""
 COPIES = 0.99
-"""the least cosine that is one of copies rather than of recordings"""
+"""cosines from this on are those of copies, not of different recordings"""
 STEP = 0.02
 MEASURED = 2_000
-"""recordings at most whose silhouettes are computed"""
+"""largest number of recordings whose silhouettes are computed"""
 
 
 def least_threshold(vectors: Vectors) -> float:
     """A cosine that hardly any pair of different speakers reaches, from unit vectors (N, E).
 
-    Nearly all pairs of recordings are of different speakers, and those that are not have the
-    higher cosines. So the lower half of the cosines tells how those of different speakers are
-    spread: their middle is the mode, their deviation that of what lies below it. Raises DataError
-    where no cosine would be high enough, and for two recordings.
+    Nearly all pairs of recordings are of different speakers, and the others have higher cosines.
+    So the distribution for different speakers is estimated from the mode of all cosines and the
+    standard deviation of those below it. Raises DataError if the estimate is 1 or more, and for
+    two recordings.
     """
     if len(vectors) == 2:
         cosine = float(vectors[0] @ vectors[1])
@@ -49,11 +49,11 @@ def least_threshold(vectors: Vectors) -> float:
     )
     if not len(cosines):
         return 0.5
-    middle = _mode(np.sort(cosines))
-    below = cosines[cosines <= middle]
-    deviation = float(np.sqrt(np.mean((below - middle) ** 2)))
-    least = middle + DEVIATIONS * deviation
-    if least >= 1.0 and middle < COPIES:
+    mode = _mode(np.sort(cosines))
+    below = cosines[cosines <= mode]
+    deviation = float(np.sqrt(np.mean((below - mode) ** 2)))
+    least = mode + DEVIATIONS * deviation
+    if least >= 1.0 and mode < COPIES:
         raise DataError(
             f"no threshold can be estimated from the cosines of these {len(vectors):,} "
             "recordings: they are of too few speakers, or of only one. Give `threshold`, the "
@@ -63,28 +63,28 @@ def least_threshold(vectors: Vectors) -> float:
 
 
 def best_threshold(vectors: Vectors, tree: ClusterTree, least: float) -> float:
-    """The threshold from `least` on whose clusters have the highest mean silhouette.
+    """The threshold, at least `least`, whose clusters have the highest mean silhouette.
 
-    A recording's silhouette (Rousseeuw, 1987) says how much nearer, by mean cosine distance, it is
-    to the other recordings of its own cluster than to the nearest other cluster's, from -1 to 1; 0
-    for one that is alone. So clusters that are too large and too small ones cost, and nothing has
-    to be known of the encoder. At most 2,000 recordings are measured, against all clusters.
+    A recording's silhouette (Rousseeuw, 1987), from -1 to 1, compares its mean cosine distances to
+    the other recordings of its cluster and to those of the nearest other cluster; it is 0 for a
+    single recording. Both too large and too small clusters lower it, and nothing has to be known
+    about the encoder. It is computed for at most 2,000 recordings, against all clusters.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(vectors))[:MEASURED])
     cuts = np.arange(least, max(1.0, least + STEP), STEP)
-    heights = np.array([_silhouette(vectors, tree.labels(cut), rows) for cut in cuts])
-    best = np.flatnonzero(heights >= heights.max() - 1e-6)
-    together = best[: 1 + np.count_nonzero(np.diff(best) == 1)]
-    return float(cuts[together[len(together) // 2]])  # the middle of a plateau
+    silhouettes = np.array([_silhouette(vectors, tree.labels(cut), rows) for cut in cuts])
+    best = np.flatnonzero(silhouettes >= silhouettes.max() - 1e-6)
+    plateau = best[: 1 + np.count_nonzero(np.diff(best) == 1)]
+    return float(cuts[plateau[len(plateau) // 2]])
 
 
 def _silhouette(vectors: Vectors, labels: Ints, rows: Ints) -> float:
     """The mean silhouette of some rows (R,) of clusters (N,)."""
     sizes = np.bincount(labels)
     sums = cluster_sums(vectors, labels)
-    own, some = labels[rows], vectors[rows]
-    _, other = nearest_clusters(some, cluster_means(vectors, labels), own)
-    to_own = (np.einsum("ne,ne->n", some, sums[own]) - 1) / np.maximum(sizes[own] - 1, 1)
+    own, measured = labels[rows], vectors[rows]
+    _, other = nearest_clusters(measured, cluster_means(vectors, labels), own)
+    to_own = (np.einsum("ne,ne->n", measured, sums[own]) - 1) / np.maximum(sizes[own] - 1, 1)
     far, near = 1 - other, 1 - to_own
     counted = (sizes[own] > 1) & np.isfinite(other)
     values = (far - near)[counted] / np.maximum(np.maximum(far, near)[counted], 1e-9)
@@ -92,7 +92,7 @@ def _silhouette(vectors: Vectors, labels: Ints, rows: Ints) -> float:
 
 
 def _mode(ordered: Vectors) -> float:
-    """The middle of the shortest interval that holds half of the rest, again and again."""
+    """The half-sample mode: repeatedly, the shortest interval with half of the remaining values."""
     while len(ordered) > 3:
         half = (len(ordered) + 1) // 2
         widths = ordered[half - 1 :] - ordered[: len(ordered) - half + 1]

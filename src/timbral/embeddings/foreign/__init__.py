@@ -1,1 +1,1 @@
-"""Vectors of other tools. Read on in `registry`."""
+"""Readers of vectors in the files of other tools. Start reading in `registry`."""

@@ -1,4 +1,4 @@
-"""NumPy's and safetensors' files: a vector, a table of vectors, or a vector under each name."""
+"""Files of NumPy and safetensors: a vector, a table of vectors, or named vectors."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from timbral.io.text import read_lines
 __all__ = ["of_array", "of_arrays", "read_npy", "read_npz", "read_safetensors", "read_tree"]
 
 NAME_LISTS = (".txt", ".names", ".ids", ".lst")
-"""beside a table of vectors, with the name of each row on a line"""
+"""suffixes of a file next to a table of vectors with the name of each row, one per line"""
 SPEAKERS = (re.compile("spk|speaker|client"), re.compile("label"))
 NAMES = (re.compile("utt|key|name|file|path|wav"), re.compile("id"))
-"""what arrays of speakers and of names are called, the surest first"""
+"""patterns in the names of arrays of speakers and of names, the most certain first"""
 
 
 def read_npy(path: Path) -> Iterator[FoundVector]:
-    """A vector (E,) under the file's name, or a table (N, E) whose names stand beside it."""
+    """A vector (E,), with the file's name, or a table (N, E) with a list of names next to it."""
     return of_array(_load(path), path)
 
 
 def of_array(array: Any, path: Path) -> Iterator[FoundVector]:
-    """The same of an array that was read from `path`."""
+    """Like `read_npy`, for an array that was read from `path`."""
     if array.ndim != 2 or 1 in array.shape:
         yield FoundVector(path.stem, as_vector(array, str(path)))
         return
@@ -51,10 +51,10 @@ def of_array(array: Any, path: Path) -> Iterator[FoundVector]:
 
 
 def read_tree(folder: Path, suffix: str) -> Iterator[FoundVector]:
-    """A file for each vector, at any depth; its speaker is the folder that it lies in."""
-    from timbral.embeddings.foreign.torch_files import read_single
+    """One vector per file, at any depth; the speaker is the name of the file's folder."""
+    from timbral.embeddings.foreign.torch_files import load_torch
 
-    load = read_single if suffix == ".pt" else _load
+    load = load_torch if suffix == ".pt" else _load
     for path in sorted(folder.rglob(f"*{suffix}")):
         name = path.relative_to(folder).with_suffix("")
         speaker = "" if path.parent == folder else path.parent.name
@@ -62,7 +62,7 @@ def read_tree(folder: Path, suffix: str) -> Iterator[FoundVector]:
 
 
 def _load(path: Path) -> Any:
-    """An array, without pickles; what a header claims has to be there."""
+    """The array in a file, which must contain no pickles and all that its header claims."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header raises anything
@@ -71,14 +71,14 @@ def _load(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Why NumPy refused, without its advice to run what is in the file."""
+    """The reason of NumPy's error, without its advice to load pickles."""
     if "pickle" in str(error):
         return "it contains Python objects or is not a NumPy file; only arrays of numbers are read"
     return first_line(error)
 
 
 def read_npz(path: Path) -> Iterator[FoundVector]:
-    """A vector under each name; or an array `names` beside a table of as many rows."""
+    """Named vectors, or a table of vectors with an array of names of the same length."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = dict(content)
@@ -89,9 +89,9 @@ def read_npz(path: Path) -> Iterator[FoundVector]:
 
 
 def of_arrays(arrays: dict[str, Any], path: Path) -> Iterator[FoundVector]:
-    """A vector under each name, or a table of vectors beside arrays: names as texts, speakers.
+    """Named vectors, or a table of vectors with arrays of the same length: names and speakers.
 
-    DataError if several arrays may be the names.
+    Raises DataError if several arrays may be the names.
     """
     texts = {key: value for key, value in arrays.items() if value.dtype.kind in "US"}
     lengths = {value.shape for value in texts.values()}
@@ -119,13 +119,13 @@ def of_arrays(arrays: dict[str, Any], path: Path) -> Iterator[FoundVector]:
 
 
 def _first_called(patterns: Sequence[re.Pattern[str]], keys: Iterable[str]) -> str:
-    """The first key in which the earliest pattern occurs; "" for none."""
+    """The first key that contains the first possible pattern; "" if there is none."""
     found = (key for pattern in patterns for key in keys if pattern.search(key.lower()))
     return next(found, "")
 
 
 def read_safetensors(path: Path) -> Iterator[FoundVector]:
-    """A vector under each name; bfloat16, which NumPy does not have, becomes float32."""
+    """Named vectors; bfloat16, which NumPy lacks, becomes float32."""
     try:
         arrays = load_safetensors(path)
     except TimbralError:

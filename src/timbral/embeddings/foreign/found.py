@@ -1,4 +1,4 @@
-"""Vectors as a file of another tool has them, before they are checked."""
+"""Vectors as they were found in a file of another tool, before they are checked."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ __all__ = ["FoundVector", "as_vector", "joined"]
 
 @dataclass(frozen=True)
 class FoundVector:
-    """One vector under its name."""
+    """A named vector."""
 
     name: str
     vector: np.ndarray[Any, Any]
-    """(E,) of floats"""
+    """(E,) floats or integers"""
     speaker: str = ""
-    """empty where the file does not say it"""
+    """empty if the file does not have it"""
     path: str = ""
-    """of the recording, where the file says it"""
+    """path of the recording; empty if the file does not have it"""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """what else it says"""
+    """values of further columns"""
 
 
 def as_vector(value: Any, where: str) -> np.ndarray[Any, Any]:
     """An array, tensor or list of numbers, of shape (E,), (1, E) or (E, 1), as a vector (E,).
 
-    DataError, naming `where`, for anything else.
+    Raises DataError, which begins with `where`, for anything else.
     """
     numpy = getattr(value, "numpy", None)
     if callable(numpy):  # a tensor of torch
@@ -55,5 +55,5 @@ def as_vector(value: Any, where: str) -> np.ndarray[Any, Any]:
 
 
 def joined(files: Iterable[Iterable[FoundVector]]) -> list[FoundVector]:
-    """All vectors of several files, in their order."""
+    """The vectors of several files, in their order."""
     return [found for file in files for found in file]

@@ -1,6 +1,6 @@
-"""HDF5: a vector under each name, also in groups, or a table of vectors beside its names.
+"""HDF5 files: named vectors, also in groups, or a table of vectors with an array of names.
 
-What is not in the file itself is not read: links to other files, and data that lie in them.
+Only data in the file itself are read, not links to other files or data stored in them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from timbral.errors import DataError, MissingExtraError, TimbralError, first_lin
 __all__ = ["read_hdf5"]
 
 MOST_COMPRESSED = 2000
-"""bytes of an array for one in the file: deflate reaches about 1,000"""
+"""highest compression ratio that is accepted; deflate reaches about 1,000"""
 SMALL_BYTES = 1 << 20
 
 
 def read_hdf5(path: Path) -> Iterator[FoundVector]:
-    """A vector under each name; or an array of names beside a table of as many rows."""
+    """Named vectors, or a table of vectors with an array of names of the same length."""
     try:
         import h5py
     except ImportError:
@@ -40,9 +40,9 @@ def read_hdf5(path: Path) -> Iterator[FoundVector]:
 
 
 def _arrays(group: Any, path: Path, groups: set[int], above: str = "") -> Iterator[tuple[str, Any]]:
-    """The arrays of a group and of those below it, by name: ``group/name``.
+    """The arrays of a group and of the groups in it, by name: ``group/name``.
 
-    `groups` are the addresses of those that were read: none may hold itself.
+    `groups` are the addresses of groups that were read already, because none may contain itself.
     """
     import h5py
 
@@ -66,7 +66,7 @@ def _array(dataset: Any, where: str) -> Any:
         raise DataError(f"{where}: lies in another file; copy it into this one")
     if dataset.nbytes > SMALL_BYTES + MOST_COMPRESSED * dataset.id.get_storage_size():
         raise DataError(f"{where}: should have {dataset.nbytes:,} bytes, but the file is smaller")
-    if dataset.dtype.kind == "O":  # texts; of anything else this raises
+    if dataset.dtype.kind == "O":  # texts; anything else raises an error
         return np.asarray(dataset.asstr()[()], dtype=str)
     array = dataset[()]
     return np.char.decode(array, "utf-8") if dataset.dtype.kind == "S" else np.asarray(array)

@@ -1,8 +1,8 @@
 """Kaldi's archives and lists: binary, compressed and text, as Kaldi, kaldiio and others write them.
 
-An entry is a key, a space and an object. A binary object begins with NUL and ``B``, a token says
-what it is: FV and DV are vectors, FM and DM matrices, CM, CM2 and CM3 compressed matrices
-(kaldi/src/matrix/compressed-matrix.h). Everything is little-endian. Without NUL it is text:
+An entry is a key, a space and an object. A binary object begins with NUL, ``B`` and a token for its
+type: FV and DV are vectors, FM and DM matrices, CM, CM2 and CM3 compressed matrices
+(kaldi/src/matrix/compressed-matrix.h). Everything is little-endian. An object without NUL is text:
 ``[ 1 2 3 ]``.
 """
 
@@ -23,36 +23,36 @@ __all__ = ["read_ark", "read_scp"]
 
 Array = np.ndarray[Any, Any]
 PLAIN = {b"FV ": ("<f4", 1), b"DV ": ("<f8", 1), b"FM ": ("<f4", 2), b"DM ": ("<f8", 2)}
-"""token: type of the numbers, and how many sizes stand before them"""
+"""token: type of the numbers, and how many sizes precede them"""
 COMPRESSED = (b"CM ", b"CM2", b"CM3")
 MOST_NUMBERS = 1 << 28
-"""in one object"""
+"""largest size of an object"""
 ENTRY = re.compile(r"(.*):(\d+)(\[[0-9:,]*\])?$")
 
 
 def read_ark(path: Path) -> Iterator[tuple[str, Array]]:
-    """The keys of an archive and what stands under them, vectors or matrices.
+    """The keys of an archive with their vectors or matrices.
 
-    Raises DataError that names the byte where something else stands.
+    Raises DataError, with the position of the byte, for invalid content.
     """
     content = _content(path, str(path))
-    at = 0
-    while at < len(content):
-        if content[at : at + 1] in b"\r\n\t ":  # text entries end with a line feed
-            at += 1
+    offset = 0
+    while offset < len(content):
+        if content[offset : offset + 1] in b"\r\n\t ":  # text entries end with a line feed
+            offset += 1
             continue
-        ends = [end for end in (content.find(b, at) for b in (b" ", b"\t")) if end > 0]
-        name = _decoded(content[at : min(ends)]) if ends else ""
+        ends = [end for end in (content.find(b, offset) for b in (b" ", b"\t")) if end > 0]
+        name = _decoded(content[offset : min(ends)]) if ends else ""
         if not name or len(name) > 4096 or "\n" in name:
-            raise DataError(f"{path}: byte {at}: the name of a vector is expected here")
-        array, at = _object(content, min(ends) + 1, f"{path}: {name}")
+            raise DataError(f"{path}: byte {offset}: the name of a vector is expected here")
+        array, offset = _object(content, min(ends) + 1, f"{path}: {name}")
         yield name, array
 
 
 def read_scp(path: Path) -> Iterator[tuple[str, Array]]:
-    """The same of a list, lines ``NAME ARK:OFFSET``.
+    """Like `read_ark`, for a list with lines ``NAME ARK:OFFSET``.
 
-    A relative path of an archive starts from the working folder, or is beside the list.
+    A relative path of an archive is looked up in the working folder, then in the list's folder.
     """
     archives: dict[str, bytes] = {}
     for number, line in read_lines(path, "a list of vectors"):
@@ -85,7 +85,7 @@ def _decoded(name: bytes) -> str:
 
 
 def _object(content: bytes, offset: int, where: str) -> tuple[Array, int]:
-    """The vector or matrix at a byte, and the byte behind it."""
+    """The vector or matrix at an offset, and the offset after it."""
     if content[offset : offset + 2] != b"\0B":
         return _text(content, offset, where)
     token, begin = content[offset + 2 : offset + 5], offset + 5
@@ -101,7 +101,7 @@ def _object(content: bytes, offset: int, where: str) -> tuple[Array, int]:
             begin += 5
         return _numbers(content, begin, tuple(sizes), kind, where)
     if token in COMPRESSED:
-        begin += 0 if token == b"CM " else 1  # CM2 and CM3 have their space behind them
+        begin += 0 if token == b"CM " else 1  # CM2 and CM3 are followed by a space
         return _compressed(content, begin, token, where)
     raise DataError(
         f"{where}: byte {offset}: {token!r} is not a vector of Kaldi; allowed: FV, DV, FM, DM, "
@@ -109,9 +109,9 @@ def _object(content: bytes, offset: int, where: str) -> tuple[Array, int]:
     )
 
 
-def _unpacked(form: str, content: bytes, at: int, where: str) -> tuple[Any, ...]:
+def _unpacked(form: str, content: bytes, offset: int, where: str) -> tuple[Any, ...]:
     try:
-        return struct.unpack_from(form, content, at)
+        return struct.unpack_from(form, content, offset)
     except struct.error:
         raise DataError(f"{where}: is cut off at byte {len(content)}; copy it again") from None
 
@@ -119,7 +119,7 @@ def _unpacked(form: str, content: bytes, at: int, where: str) -> tuple[Any, ...]
 def _numbers(
     content: bytes, begin: int, shape: tuple[int, ...], kind: str, where: str
 ) -> tuple[Array, int]:
-    count, end = _check_shape(shape, where), 0
+    count = _check_shape(shape, where)
     end = begin + count * np.dtype(kind).itemsize
     if end > len(content):
         raise DataError(
@@ -130,7 +130,7 @@ def _numbers(
 
 
 def _check_shape(shape: tuple[int, ...], where: str) -> int:
-    """How many numbers; DataError where it cannot be so many."""
+    """The number of values of a shape; DataError for an impossible one."""
     count = int(np.prod([int(size) for size in shape], dtype=object))
     if min(shape) < 1 or count > MOST_NUMBERS:
         raise DataError(
@@ -140,7 +140,7 @@ def _check_shape(shape: tuple[int, ...], where: str) -> int:
 
 
 def _compressed(content: bytes, begin: int, token: bytes, where: str) -> tuple[Array, int]:
-    """A compressed matrix (R, C); its least value, range and sizes stand first."""
+    """A compressed matrix (R, C), which begins with its lowest value, range and sizes."""
     least, span, rows, columns = _unpacked("<ffii", content, begin, where)
     begin += 16
     if token != b"CM ":
@@ -159,7 +159,7 @@ def _compressed(content: bytes, begin: int, token: bytes, where: str) -> tuple[A
 
 
 def _text(content: bytes, offset: int, where: str) -> tuple[Array, int]:
-    """``[ 1 2 3 ]``, a vector, or ``[`` and lines of numbers, a matrix; of NaN, too."""
+    """A vector, ``[ 1 2 3 ]``, or a matrix, with one line per row; values may be NaN."""
     opened = re.compile(rb"\s*\[").match(content, offset)
     closed = content.find(b"]", offset)
     if opened is None or closed < 0:

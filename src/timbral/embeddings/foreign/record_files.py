@@ -1,6 +1,6 @@
-"""JSON of other tools: an object a line, a list of objects, or a mapping of names to vectors.
+"""JSON of other tools: one object per line, a list of objects, or a mapping of names to vectors.
 
-NeMo's manifests are called .json and have an object a line.
+NeMo's manifests have the suffix .json and one object per line.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ __all__ = ["read_json", "read_jsonl"]
 
 
 def read_json(path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
-    """A JSON document, or an object a line."""
+    """A JSON document, or one object per line."""
     try:
         content = parse_json(path.read_bytes())
     except json.JSONDecodeError as error:
         if error.msg != "Extra data":
             raise DataError(f"{path}: is not readable JSON ({error})") from None
-        return read_jsonl(path, columns)  # what follows the first line's object
+        return read_jsonl(path, columns)  # one object per line
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: is not readable JSON ({error})") from None
     if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
@@ -38,7 +38,7 @@ def read_json(path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
 
 
 def read_jsonl(path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
-    """An object a line."""
+    """One object per line."""
     rows = []
     for number, line in read_lines(path, "a table of vectors"):
         try:

@@ -1,4 +1,4 @@
-"""The forms in which other tools keep vectors. A new one is a reader and a line in `READERS`."""
+"""File formats of other tools' vectors. A new one is a reader and a line in `READERS`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from timbral.io.outputs import EMBEDDINGS, IMPORTED
 __all__ = ["FORMS", "READERS", "read_foreign_vectors"]
 
 Reader = Callable[[Path, Mapping[str, str]], Iterable[FoundVector]]
-"""takes a file and the names of a table's columns"""
+"""reads a file; the second argument are the given names of a table's columns"""
 
 
 def _of_kaldi(read: Callable[[Path], Iterator[tuple[str, Array]]]) -> Reader:
@@ -76,8 +76,8 @@ FOLDERS: tuple[tuple[str, str], ...] = (
     ("HDF5", "**/*.h5"),
     ("HDF5", "**/*.hdf5"),
 )
-"""what a folder is by the files in it, the surer first; only the files of the first that is there
-are read, and a warning names vectors that are not"""
+"""project and pattern of the files in a folder, the most certain first; only files that match the
+first possible pattern are read, and a warning names files of vectors that are not"""
 TREES = (".npy", ".pt")
 LANCE = (
     "{0}: is a table of Lance, which is not read; write it as Parquet, with the package pylance: "
@@ -86,11 +86,10 @@ LANCE = (
 
 
 def read_foreign_vectors(source: Path, columns: Mapping[str, str]) -> list[FoundVector]:
-    """The vectors of a file or folder of another tool.
+    """The vectors in a file or folder of another tool.
 
-    columns: of a table, as for `read_table`.
-
-    Raises DataError that says what is wrong with it, or what is read.
+    `columns` are the names of a table's columns, as for `read_table`. Raises DataError for a source
+    that cannot be read or has no vectors.
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder{beside(source)}")
@@ -126,12 +125,12 @@ def _read_folder(folder: Path, columns: Mapping[str, str]) -> list[FoundVector]:
 
 
 def _warn_of_unread(folder: Path, project: str, files: Sequence[Path]) -> None:
-    """Warn of files of vectors that were not read; an scp refers to its archives itself."""
+    """Warn about files of vectors that were not read; lists (.scp) refer to their archives."""
     known = {".ark", ".scp", *(path.suffix for path in files)}
     others = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
-        if path.suffix in READERS.keys() - known - {".txt", ".json"}  # mostly no vectors
+        if path.suffix in READERS.keys() - known - {".txt", ".json"}  # these are seldom vectors
     )
     if others:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""

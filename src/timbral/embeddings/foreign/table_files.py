@@ -1,7 +1,7 @@
-"""Tables of other tools (CSV, TSV, Parquet, Arrow): columns of any name, vectors in any form.
+"""Tables of other tools (CSV, TSV, Parquet, Arrow), with columns of any name.
 
-A vector is a column of lists, a column of text (``[0.1, 0.2]``, ``0.1 0.2``), or a column for each
-of its numbers (``0`` … ``191``, ``dim_0``, ``x0``).
+Vectors are in a column of lists, in a column of text (``[0.1, 0.2]``, ``0.1 0.2``), or in one
+column per component (``0`` … ``191``, ``dim_0``, ``x0``).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("d_vector", "ivector", "speaker_embedding", "spk_emb", "spk_embedding", "features"),
     ),
 }
-"""what columns are called elsewhere, the likeliest first"""
+"""names of the columns in other tools, the most likely first"""
 ARROW_SUFFIXES = (".feather", ".arrow")
 ARROW_MAGIC = b"ARROW1"
 NUMBERED = re.compile(r"[A-Za-z_. -]*?(\d+)")
@@ -52,13 +52,11 @@ WORDS = re.compile(r"[\s,;\[\]()]+")
 
 
 def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
-    """The vectors of a table.
+    """The vectors in a table.
 
-    columns: what `utterance`, `path`, `speaker`, `session` and `embedding` are called in it, where
-        that is not among `ALIASES`.
-
-    Raises DataError when it cannot be read or has no vectors, ConfigError for a column that is not
-    there.
+    `columns` are the table's names for `utterance`, `path`, `speaker`, `session` and `embedding`;
+    those that are among `ALIASES` need not be given. Raises DataError if the table cannot be read
+    or has no vectors, ConfigError for a column that does not exist.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
@@ -72,20 +70,20 @@ def read_table(path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
 
 
 def of_table(table: pa.Table, path: Path, columns: Mapping[str, str]) -> Iterator[FoundVector]:
-    """The same of a table that was read from `path`."""
+    """Like `read_table`, for a table that was read from `path`."""
     names = table.column_names
     nested = {field.name for field in table.schema if pa.types.is_nested(field.type)}
     found = _named_columns(names, columns, path, nested)
     vectors = _vectors(table, names, found, path)
-    taken = {name: _texts(table[column], path) for name, column in found.items()
-             if name != "embedding"}  # fmt: skip
-    if "utterance" not in taken and "path" not in taken:
+    texts_of = {name: _texts(table[column], path) for name, column in found.items()
+                if name != "embedding"}  # fmt: skip
+    if "utterance" not in texts_of and "path" not in texts_of:
         raise DataError(
             f"{path}: no column says which recording or speaker each vector is of; choose one "
             f"with utterance=COLUMN; it has {', '.join(names[:12])}"
         )
     for row, vector in enumerate(vectors):
-        values = {name: texts[row] for name, texts in taken.items()}
+        values = {name: texts[row] for name, texts in texts_of.items()}
         recording = values.get("path", "")
         name = values.get("utterance") or re.sub(r"\.[^./]+$", "", recording)
         session = {"session": values["session"]} if values.get("session") else {}
@@ -101,7 +99,7 @@ def _parquet(path: Path) -> pa.Table:
 
 
 def _arrow(path: Path) -> pa.Table:
-    """Feather, or what `datasets` saves: Arrow's format of files, or that of streams."""
+    """A table in Arrow's format for files (Feather) or for streams (`datasets`)."""
     try:
         with pa.memory_map(str(path)) as file:
             is_file = file.read(len(ARROW_MAGIC)) == ARROW_MAGIC
@@ -117,7 +115,7 @@ def _arrow(path: Path) -> pa.Table:
 def _named_columns(
     names: Sequence[str], given: Mapping[str, str], path: Path, nested: Collection[str]
 ) -> dict[str, str]:
-    """The column of each of `ALIASES` that the table has; of text where it is not of vectors."""
+    """The table's column for each key of `ALIASES` that it has; only embeddings may be nested."""
     for name, column in given.items():
         if name not in ALIASES:
             raise ConfigError(f"columns: {name!r} is unknown; allowed: {', '.join(ALIASES)}")
@@ -127,12 +125,12 @@ def _named_columns(
     for name, aliases in ALIASES.items():
         if name in found:
             continue
-        left = [
+        candidates = [
             each
             for each in names
             if each not in found.values() and (name == "embedding" or each not in nested)
         ]
-        known = (column_called(each, left, path) for each in aliases)
+        known = (column_called(each, candidates, path) for each in aliases)
         if (first := next(filter(None, known), None)) is not None:
             found[name] = first
     return found
@@ -186,13 +184,13 @@ def _is_number(name: str) -> bool:
 
 
 def _are_counted(names: Sequence[str]) -> bool:
-    """Whether the names that are numbers count columns, from 0 or 1 on, in any order."""
+    """Whether the names that are numbers are consecutive from 0 or 1, in any order."""
     numbers = sorted(float(name) for name in names if _is_number(name))
     return numbers in [list(range(first, first + len(numbers))) for first in (0, 1)]
 
 
 def _numbered_columns(names: Sequence[str]) -> list[str]:
-    """The longest row of columns that differ in their number alone, by that number."""
+    """The largest group of columns whose names differ only in a number, sorted by it."""
     groups: dict[str, dict[int, str]] = {}
     for name in names:
         found = NUMBERED.fullmatch(name)

@@ -1,4 +1,4 @@
-"""Text: a name and its numbers on a line; or Kaldi's text, in brackets."""
+"""Text files: a name and the components of its vector on each line, or Kaldi's text format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of torch and pickles that hold vectors: read without running anything in them.
+"""Files of torch and pickles that contain vectors, read without running code in them.
 
 CosyVoice   utt2embedding.pt, spk2embedding.pt   {id: list of numbers or tensor}
             spk2info.pt                          {speaker: {"embedding": tensor, …}}
@@ -21,29 +21,27 @@ from timbral.embeddings.foreign.found import FoundVector, as_vector
 from timbral.errors import DataError, first_line
 from timbral.io.pickles import UnknownNameError, read_pickle
 
-__all__ = ["of_content", "read_pickled", "read_single", "read_torch"]
+__all__ = ["load_torch", "of_content", "read_pickled", "read_torch"]
 
 Array = np.ndarray[Any, Any]
 MOST_COLUMNS = 16
 VECTOR_KEYS = ("embedding", "llm_embedding", "flow_embedding", "xvector", "dvector", "vector")
-"""under which a mapping of a name keeps its vector"""
+"""keys of the vector, if names are mapped to mappings"""
 SPEAKER_KEYS = ("name", "speaker", "spk")
 STAT_KEYS = {"segset", "modelset", "stat1"}
-"""of SpeechBrain's StatObject_SB"""
+"""attributes of SpeechBrain's StatObject_SB"""
 
 
 def read_torch(path: Path) -> Iterator[FoundVector]:
-    """A dict of vectors that `torch.save` wrote; plain tensors and values only."""
-    return of_content(_load_torch(path), path)
-
-
-def read_single(path: Path) -> Any:
-    """The tensor of a file that holds one."""
-    return _load_torch(path)
+    """The vectors in a file from `torch.save` with tensors and plain values only."""
+    return of_content(load_torch(path), path)
 
 
 def read_pickled(path: Path) -> Iterator[FoundVector]:
-    """A pickled dict of arrays, or SpeechBrain's StatObject_SB; nothing that it names is called."""
+    """The vectors in a pickle of a dict of arrays, or of SpeechBrain's StatObject_SB.
+
+    Nothing that the pickle names is called.
+    """
     try:
         content = read_pickle(path.read_bytes(), as_records=RECORDS)
     except OSError as error:
@@ -57,15 +55,16 @@ def read_pickled(path: Path) -> Iterator[FoundVector]:
 
 
 RECORDS = frozenset({("speechbrain.processing.PLDA_LDA", "StatObject_SB")})
-"""classes whose objects are read as dicts of what they hold"""
+"""classes whose objects are read as dicts of their attributes"""
 
 
-def _load_torch(path: Path) -> Any:
+def load_torch(path: Path) -> Any:
+    """The content of a file from `torch.save`; DataError unless it is tensors and plain values."""
     import torch
 
     try:
         content = path.read_bytes()
-        with warnings.catch_warnings():  # of what it makes of a damaged file, which is said below
+        with warnings.catch_warnings():  # about damaged files, for which an error follows
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except OSError as error:
@@ -83,8 +82,11 @@ def _load_torch(path: Path) -> Any:
 
 
 def of_content(content: Any, path: Path) -> Iterator[FoundVector]:
-    """A vector, a table of vectors whose names stand beside the file, a mapping of names to
-    vectors, or one of columns: a table of vectors and lists as long of names and speakers.
+    """The vectors in the content of a file.
+
+    The content is a vector, a table of vectors with a list of names next to the file, a mapping of
+    names to vectors, or a mapping of columns: a table of vectors, and lists of names and speakers
+    of the same length.
     """
     if not isinstance(content, Mapping):
         yield from of_array(_array(content), path)
@@ -124,7 +126,7 @@ def _columns(content: Mapping[Any, Any]) -> dict[str, Array] | None:
 
 
 def _array(value: Any) -> Array:
-    """Numbers or texts as an array; of objects where it is something else."""
+    """Numbers or texts as an array; anything else as an array of objects."""
     if hasattr(value, "detach"):  # a tensor of torch
         value = value.detach()
         return np.asarray((value.float() if value.is_floating_point() else value).numpy())
@@ -143,7 +145,7 @@ def _of_stat_object(content: Mapping[str, Any], path: Path) -> Iterator[FoundVec
     if table.ndim != 2 or not len(table) == len(names) == len(speakers):
         raise DataError(f"{path}: stat1, segset and modelset are of different lengths")
     for name, speaker, row in zip(names, speakers, table, strict=True):
-        same = str(name) == str(speaker)  # of test sets, where no speaker is known
+        same = str(name) == str(speaker)  # in test sets, whose speakers are unknown
         yield FoundVector(
             str(name), as_vector(row, f"{path}: {name}"), "" if same else str(speaker)
         )

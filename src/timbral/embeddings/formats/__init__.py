@@ -1,1 +1,1 @@
-"""The files in which vectors are handed on: a file a format."""
+"""Output formats of vectors, one file per format."""

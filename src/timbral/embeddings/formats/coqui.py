@@ -1,4 +1,4 @@
-"""Coqui TTS's (idiap's) files of speakers, as its compute_embeddings.py writes them."""
+"""The speaker files of Coqui TTS (idiap's fork), as its compute_embeddings.py writes them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["COQUI"]
 def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
     """speakers.pth and speakers.json: from a recording's key to its speaker's name and its vector.
 
-    A key is that of Coqui's ``audio_unique_name``: ``DATASET#path below the corpus``, without the
-    suffix; DATASET is the name of the corpus's folder.
+    Keys are Coqui's ``audio_unique_name``: ``DATASET#path below the corpus``, without the suffix;
+    DATASET is the name of the corpus's folder.
     """
-    import torch  # only this format and ddvc's need it
+    import torch  # other formats do not need it
 
     speakers = {
         key: {"name": speaker, "embedding": vector}

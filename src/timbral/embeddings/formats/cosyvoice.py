@@ -1,4 +1,4 @@
-"""CosyVoice's files of speaker vectors, as its tools/extract_embedding.py writes them."""
+"""CosyVoice's files of vectors, as its tools/extract_embedding.py writes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["COSYVOICE"]
 def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
     """utt2embedding.pt and spk2embedding.pt: dicts from ids to lists of floats.
 
-    A speaker's is the plain mean of its utterances'.
+    A speaker's vector is the plain mean of its utterances' vectors.
     """
     vectors = vectors_of(table)
     utterances = dict(zip(table["utterance"].to_pylist(), vectors.tolist(), strict=True))
@@ -29,7 +29,7 @@ def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> 
 
 
 def _save(vectors: dict[str, list[float]], path: Path) -> None:
-    import torch  # only this format and ddvc's need it
+    import torch  # other formats do not need it
 
     with atomic_write(path) as temporary:
         torch.save(vectors, temporary)

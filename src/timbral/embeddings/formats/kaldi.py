@@ -1,4 +1,4 @@
-"""Kaldi's archives of x-vectors, with its lists."""
+"""Kaldi's archives of x-vectors, with lists."""
 
 from __future__ import annotations
 

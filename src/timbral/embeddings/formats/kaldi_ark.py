@@ -15,7 +15,7 @@ __all__ = ["check_ids", "write_ark", "write_list"]
 
 
 def check_ids(ids: Sequence[str]) -> None:
-    """DataError for an id that Kaldi cannot hold: an empty one, or one with white space."""
+    """Raise DataError for an id that is empty or contains white space."""
     for name in ids:
         if not name or len(name.split()) != 1 or name != name.strip():
             raise DataError(
@@ -25,10 +25,10 @@ def check_ids(ids: Sequence[str]) -> None:
 
 
 def write_ark(stem: Path, ids: Sequence[str], vectors: Vectors) -> None:
-    """STEM.ark and STEM.scp: binary float vectors (N, E), sorted by id as Kaldi wants them.
+    """Write STEM.ark and STEM.scp: binary float vectors (N, E), sorted by id, as Kaldi requires.
 
-    An entry is the id, a space, ``\\0B``, ``FV ``, ``\\4``, the size as int32 and the floats; the
-    list names the offset of the byte behind the space. All little-endian.
+    An entry is the id, a space, ``\\0B``, ``FV ``, ``\\4``, the size as int32 and the floats, all
+    little-endian; the list has the offset of the byte after the space.
     """
     ark = Path(os.path.abspath(stem.with_suffix(".ark")))
     offsets: dict[str, str] = {}
@@ -42,7 +42,7 @@ def write_ark(stem: Path, ids: Sequence[str], vectors: Vectors) -> None:
 
 
 def write_list(path: Path, pairs: Mapping[str, str]) -> None:
-    """Lines ``KEY VALUE``, sorted by the bytes of the key (LC_ALL=C)."""
+    """Write lines ``KEY VALUE``, sorted by the bytes of the key (LC_ALL=C)."""
     lines = [f"{key} {pairs[key]}\n" for key in sorted(pairs, key=str.encode)]
     with atomic_write(path) as temporary:
         temporary.write_text("".join(lines), "utf-8")

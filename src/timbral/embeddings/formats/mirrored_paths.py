@@ -1,4 +1,4 @@
-"""Where a format that mirrors the corpus puts the vector of each recording."""
+"""The files of formats that mirror the folders of the corpus."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["mirrored_paths"]
 def mirrored_paths(table: pa.Table, root: str | Path, suffix: str) -> list[Path]:
     """Each recording's path relative to the corpus's folder, with another suffix.
 
-    The file of a segment is called by the utterance's id. DataError when a recording lies
-    elsewhere.
+    The file of a segment is named by the utterance's id. Raises DataError if a recording is not
+    below that folder.
     """
     above = location_of(root) + "/"
     mirrored = []

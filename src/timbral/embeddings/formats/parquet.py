@@ -1,4 +1,4 @@
-"""Two tables: of the utterances and of the speakers."""
+"""Tables of utterances and of speakers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["PARQUET"]
 
 
 def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
-    """utterances.parquet and speakers.parquet, see `timbral.embeddings.table`."""
+    """utterances.parquet and speakers.parquet; for the columns, see `timbral.embeddings.table`."""
     tables = {"speakers.parquet": speaker_table(table), "utterances.parquet": table}
     for name, content in tables.items():
         with atomic_write(output / name) as temporary:

@@ -1,4 +1,4 @@
-"""The formats of vectors. A new one is a file here and a line in `FORMATS`."""
+"""Output formats of vectors by name. A new one is a file here and a line in `FORMATS`."""
 
 from __future__ import annotations
 

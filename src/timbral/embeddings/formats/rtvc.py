@@ -1,4 +1,4 @@
-"""Real-Time-Voice-Cloning's (SV2TTS) vectors of the utterances that its synthesizer trains on."""
+"""Vectors for training the synthesizer of Real-Time-Voice-Cloning (SV2TTS)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["RTVC"]
 
 
 def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
-    """``embeds/embed-NAME.npy``, float32 (E,), as train.txt beside it names them.
+    """``embeds/embed-NAME.npy``, float32 (E,), as train.txt in the same folder names them.
 
     NAME is the recording's name without its suffix, as with ``--no_alignments``.
     """

@@ -1,4 +1,4 @@
-"""Named tensors: a vector under the id of each utterance and each speaker."""
+"""Named tensors: the vector of each utterance and each speaker, by id."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from timbral.io.files import atomic_write, usual_mode
 __all__ = ["SAFETENSORS"]
 
 VECTORS_PER_FILE = 100_000
-"""each has an entry in its file's header, which must stay small"""
+"""limit, because each has an entry in its file's header, which must stay small"""
 METADATA_KEY = "timbral"
-"""one key, with JSON: safetensors writes several in an order that changes from run to run"""
+"""a single key, with JSON, because safetensors writes several keys in a random order"""
 RESERVED = "__metadata__"
-"""a name that the format keeps for itself"""
+"""a name that the format reserves"""
 
 
 def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
     """utterances.safetensors and speakers.safetensors: a tensor (E,) under each id.
 
-    More than 100,000 utterances go into ``utterances-00001-of-00003.safetensors`` and so on.
+    More than 100,000 utterances are split into ``utterances-00001-of-00003.safetensors`` etc.
     """
     made_with = {name: str(table[name][0]) for name in ("encoder", "weights_sha256", "license")}
     metadata = {METADATA_KEY: json.dumps(made_with, sort_keys=True)}

@@ -1,4 +1,4 @@
-"""ddvc's files of tensors."""
+"""ddvc's files of tensors, one per recording and speaker."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ def _averages(
 ) -> Iterator[tuple[Path, Ints]]:
     """The file of each speaker's average, and the rows that are averaged."""
     for speaker, rows in group_rows(table["speaker"].to_pylist()):
-        above = [folder for folder in paths[rows[0]].parents if folder.name == speaker]
-        name = speaker.replace(os.sep, "_").lstrip(".") or "_"  # an id is no path
-        yield (above[0] if above else Path(name)) / f"{name}.{model_name}_averaged_embedding", rows
+        folders = [folder for folder in paths[rows[0]].parents if folder.name == speaker]
+        name = speaker.replace(os.sep, "_").lstrip(".") or "_"  # an id may not be a valid path
+        folder = folders[0] if folders else Path(name)
+        yield folder / f"{name}.{model_name}_averaged_embedding", rows
 
 
 def _files(table: pa.Table, root: str | Path, model_name: str) -> list[Path]:
@@ -47,7 +48,7 @@ def _files(table: pa.Table, root: str | Path, model_name: str) -> list[Path]:
 
 
 def _save_tensor(path: Path, vector: Vectors) -> None:
-    import torch  # only this format needs it
+    import torch  # other formats do not need it
 
     with atomic_write(path, sync=False) as temporary:
         torch.save(torch.from_numpy(vector[None].copy()), temporary)

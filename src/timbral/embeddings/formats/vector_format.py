@@ -1,4 +1,4 @@
-"""What a format of vectors is."""
+"""The interface of output formats of vectors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class VectorFormat:
     """(utterances, the corpus's folder, output folder, model name) -> files in the output folder;
     the columns of the utterances are those of `timbral.embeddings.table`"""
     planned_files: Callable[[pa.Table, str | Path, str], list[Path]] = lambda table, root, name: []
-    """(columns utterance, speaker and path, the corpus's folder, model name) -> the files, below
-    the output folder, whose names are made from ids; DataError for ids that it cannot hold"""
+    """(table with columns utterance, speaker and path, the corpus's folder, model name) -> the
+    files, below the output folder, whose names are made from ids; DataError for impossible ids"""
     mirrors_corpus: bool = False
-    """a file for each recording, at its relative path: these may lie beside the recordings"""
+    """whether each recording has a file at its relative path, possibly next to the recording"""
     names_model: bool = False
-    """the files' names hold the model's, so those of several models may lie in one folder"""
+    """whether file names contain the model's name, so that one folder may have several models'"""
