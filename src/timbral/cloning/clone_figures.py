@@ -42,8 +42,8 @@ class SystemFigures:
     other: float
     """mean cosine of the nearest other speaker"""
     position: float
-    """where the mean lies: 0 at the nearest other speaker, 1 at the same one; NaN if one of the two
-    is missing, or if the encoder does not separate them"""
+    """position of the mean between the anchors: 0 at the nearest other speaker, 1 at the same one;
+    NaN if one of them is missing, or if the encoder does not separate them"""
     position_interval: Interval | None
     percentile: float
     """the clones' median percentile among real pairs of one speaker, in percent"""
@@ -62,8 +62,9 @@ class Difference:
     second: str
     num_clones: int
     mean: float
-    """95 % interval of the difference first - second of cosines"""
+    """mean difference of the cosines, first - second"""
     interval: Interval | None
+    """its 95 % interval over speakers; None with fewer than five speakers"""
 
     @property
     def is_clear(self) -> bool:
@@ -164,9 +165,9 @@ def anchors_are_apart(view: EncoderView, system: str, draws: SpeakerDraws) -> bo
     """
     rows = np.array([clone.system == system for clone in view.clones])
     speakers = [clone.speaker for clone in view.clones if clone.system == system]
-    apart = view.same[rows] - view.other[rows]
-    interval = draws.interval(draws.means(apart, draws.codes(speakers)), len(set(speakers)))
-    return (_mean(apart) if interval is None else interval.low) > 0
+    gaps = view.same[rows] - view.other[rows]
+    interval = draws.interval(draws.means(gaps, draws.codes(speakers)), len(set(speakers)))
+    return (_mean(gaps) if interval is None else interval.low) > 0
 
 
 def position_draws(view: EncoderView, system: str, draws: SpeakerDraws) -> Floats:

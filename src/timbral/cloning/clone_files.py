@@ -93,4 +93,5 @@ def write_clone_table(folder: Path, views: Sequence[EncoderView]) -> None:
 
 
 def _known(value: float) -> float | None:
+    """A value for the table; None for NaN."""
     return None if np.isnan(value) else float(value)

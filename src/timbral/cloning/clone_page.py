@@ -16,7 +16,7 @@ from timbral.cloning.gaming import GamingFlag
 from timbral.errors import MissingExtraError
 from timbral.io.files import atomic_write
 from timbral.plots.anchored_values import AnchoredValues, draw_anchored_values
-from timbral.reports.html_tables import html_rows, html_table
+from timbral.reports.html_tables import html_player, html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
 from timbral.scoring.intervals import Interval
 
@@ -147,12 +147,7 @@ def _systems(figures: Sequence[SystemFigures]) -> str:
         "pairs of one speaker. The probability of the same speaker is for prior 0.5.</p>"
     )
     title = f"Systems ({len({each.system for each in figures}):,})"
-    return f"<h2>{title}</h2>{_box(_with_head(html_rows(rows), head))}{legend}"
-
-
-def _with_head(table: str, head: Sequence[str]) -> str:
-    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    return table.replace("<table>", f"<table><tr>{cells}</tr>", 1)
+    return f"<h2>{title}</h2>{_box(html_rows(rows, head))}{legend}"
 
 
 def _range(interval: Interval | None) -> str:
@@ -232,15 +227,15 @@ def _clones(views: Sequence[EncoderView]) -> str:
     clips = encode_clips(
         used, used, seconds=CLIP_SECONDS, max_bytes=MAX_CLIP_BYTES, on_clip=lambda count: None
     )
-    sound = dict(zip(used, clips.addresses, strict=True))
+    clip_of = dict(zip(used, clips.addresses, strict=True))
     head = ("clone", "reference", *(view.encoder for view in views))
     sections: list[str] = []
     is_open = len(chosen) <= ROWS_SHOWN
     for system, rows in chosen.items():
         cells = [
             (
-                _player(view.clones[row].name, sound[view.clones[row].synthesized]),
-                _player(view.clones[row].speaker, sound[view.clones[row].references[0]]),
+                html_player(view.clones[row].name, clip_of[view.clones[row].synthesized]),
+                html_player(view.clones[row].speaker, clip_of[view.clones[row].references[0]]),
                 *(
                     _number(values.get((system, view.clones[row].synthesized), math.nan))
                     for values in cosines
@@ -248,18 +243,12 @@ def _clones(views: Sequence[EncoderView]) -> str:
             )
             for row in rows
         ]
-        table = _with_head(html_rows(cells), head)
+        table = html_rows(cells, head)
         sections.append(_folded(system, table, is_open=is_open and not sections, level=3))
     title = f"Clones with audio, least similar first by {view.encoder}"
     listed = "".join(sections)
     shown = listed if is_open else _box(listed)
     return f"<h2>{escape(title)}</h2>{shown}"
-
-
-def _player(name: str, clip: str) -> str:
-    source = f"data:audio/mpeg;base64,{clip}"
-    audio = f'<audio controls preload="none" src="{source}"></audio>' if clip else ""
-    return f"{escape(name)}{audio}"
 
 
 def _speakers(figures: Sequence[SystemFigures]) -> str:

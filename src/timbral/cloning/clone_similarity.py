@@ -182,7 +182,7 @@ def _report(
 
 
 def _without_position(figures: Sequence[SystemFigures]) -> list[str]:
-    """The notes on encoders that have both anchors of a system, but give it no position."""
+    """The encoders that have both anchors of a system, but give it no position."""
     return list(
         dict.fromkeys(
             each.encoder

@@ -161,7 +161,7 @@ def _speaker_of_folder(name: str, speakers: Collection[str]) -> str:
 
 
 def _references(folder: Path, layout: str) -> tuple[tuple[RealRecording, ...], bool]:
-    """The references, and whether their speakers are known: not in a folder without subfolders."""
+    """The references, and whether their speakers are known; not in a folder without subfolders."""
     inside = list(folder.iterdir()) if folder.is_dir() and layout == "auto" else []
     is_flat = not any(each.is_dir() for each in inside)
     if is_flat and any(each.suffix.lower() in AUDIO_SUFFIXES for each in inside):
@@ -235,6 +235,7 @@ def _by_name(folder: Path) -> dict[str, str]:
 
 
 def _name(path: str, folder: Path) -> str:
+    """The name of a recording: its path relative to the folder, without the suffix."""
     if is_url(path) or not os.path.abspath(path).startswith(f"{os.path.abspath(folder)}/"):
         return Path(path).stem
     return os.path.relpath(path, folder).rpartition(".")[0]

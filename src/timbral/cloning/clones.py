@@ -10,9 +10,9 @@ from timbral.errors import AudioError
 
 __all__ = ["Clone", "CloneSet", "RealRecording", "unique"]
 
-RECORDINGS_OF_A_SPEAKER = 10
-"""maximum number of real recordings per speaker"""
 Item = TypeVar("Item")
+RECORDINGS_PER_SPEAKER = 10
+"""maximum number of real recordings per speaker, besides references"""
 SPEAKERS = 300
 """maximum number of speakers among which the nearest other one is searched"""
 
@@ -54,7 +54,9 @@ class CloneSet:
     """remarks on what is unknown"""
 
     def bounded(self) -> CloneSet:
-        """The same with no more real recordings than the anchors need; references stay."""
+        """The same set with only as many real recordings as the anchors need, and all
+        references.
+        """
         references = {path for clone in self.clones for path in clone.references}
         speakers = {clone.speaker for clone in self.clones}
         of_speaker: dict[str, list[RealRecording]] = {}
@@ -66,12 +68,12 @@ class CloneSet:
             rows = of_speaker[speaker]
             needed = [row for row in rows if row.path in references]
             rest = [row for row in rows if row.path not in references]
-            kept += [*needed, *_evenly(rest, RECORDINGS_OF_A_SPEAKER)]
+            kept += [*needed, *_evenly(rest, RECORDINGS_PER_SPEAKER)]
         return replace(self, real=tuple(kept))
 
 
 def _evenly(items: list[Item], most: int) -> list[Item]:
-    """At most `count` items, evenly spread."""
+    """At most `most` items, evenly spread."""
     step = max(1, -(-len(items) // most))
     return items[::step]
 

@@ -113,8 +113,8 @@ def voice_drift(
 
 def _slope(minutes: Floats, cosines: Vectors) -> float:
     centered = minutes - minutes.mean()
-    spread = float(centered @ centered)
-    return float(centered @ (cosines - cosines.mean())) / spread if spread else 0.0
+    squares = float(centered @ centered)
+    return float(centered @ (cosines - cosines.mean())) / squares if squares else 0.0
 
 
 def _band(
@@ -155,7 +155,7 @@ def _write(folder: Path, drift: VoiceDrift, to: str) -> None:
         pa.csv.write_csv(table, temporary)
     title = f"Similarity to {to}, {drift.encoder}"
     middles = drift.times.mean(axis=1)
-    with suppress(MissingExtraError):  # the table has them
+    with suppress(MissingExtraError):  # the table contains the values anyway
         draw_values_over_time(folder / "drift.png", middles, drift.cosines, drift.band, title)
     content = asdict(drift) | {"times": drift.times.tolist(), "cosines": drift.cosines.tolist()}
     write_json(folder / DRIFT_FILE, content)

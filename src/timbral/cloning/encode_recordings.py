@@ -41,7 +41,7 @@ def encode_recordings(
     stamps: dict[str, tuple[int, int]] = {}
 
     def load(path: str) -> tuple[Wave, Quality] | AudioError:
-        stamps[path] = file_stamp(path)  # before it is read: it may be being written
+        stamps[path] = file_stamp(path)  # before it is read, in case it is being written
         return embedder.loader.try_load_measured(path, "path")
 
     loaded = map_ahead(load, missing)

@@ -68,7 +68,7 @@ class EncoderView:
             ]
         )
         anchors = [real.anchors(clone, side) for clone, side in zip(clones, sides, strict=True)]
-        beyond = [real.others_of(clone.speaker) for clone in clones]
+        other_speakers = [real.others_of(clone.speaker) for clone in clones]
         pooled = np.sort(np.concatenate([each.pairs for each in anchors] or [np.empty(0)]))
         percentiles = np.full(len(clones), np.nan)
         if pooled.size:
@@ -85,7 +85,7 @@ class EncoderView:
             np.array(
                 [
                     float((side - others) @ encoded[clone.synthesized].vector)
-                    for clone, side, others in zip(clones, sides, beyond, strict=True)
+                    for clone, side, others in zip(clones, sides, other_speakers, strict=True)
                 ]
             ),
             np.array([each.margin for each in anchors]),
@@ -130,28 +130,29 @@ class _RealVectors:
         return np.asarray(self._voices[others].mean(axis=0))
 
     def anchors(self, clone: Clone, side: Vectors) -> _Anchors:
+        """The anchors of a clone, from the vector of its references (E,)."""
         cosines = self._vectors @ side  # (R,)
         means = np.bincount(self._codes, cosines) / self._counts
         is_other = self._speakers != clone.speaker
         used = {self._row[path] for path in clone.references if path in self._row}
         own = [row for row in np.flatnonzero(~is_other[self._codes]).tolist() if row not in used]
         sessions = {self._real[row].session for row in used}
-        apart = [row for row in own if self._real[row].session not in sessions]
-        rows = apart or own
+        other_sessions = [row for row in own if self._real[row].session not in sessions]
+        rows = other_sessions or own
         pairs = np.asarray(cosines[rows], np.float64)
-        if not own and len(used) > 1:  # compared with all of the speaker: leave one out of them
+        if not own and len(used) > 1:  # all of the speaker's are references: leave out one of them
             rows = sorted(used)
-            pairs = self._without_each(rows)
-        beyond = self._vectors[rows] @ self.others_of(clone.speaker)
+            pairs = self._leave_one_out(rows)
+        to_others = self._vectors[rows] @ self.others_of(clone.speaker)
         return _Anchors(
             float(pairs.mean()) if pairs.size else np.nan,
             float(means[is_other].max()) if is_other.any() else np.nan,
             pairs,
-            float((pairs - beyond).mean()) if pairs.size else np.nan,
-            bool(apart),
+            float((pairs - to_others).mean()) if pairs.size else np.nan,
+            bool(other_sessions),
         )
 
-    def _without_each(self, rows: Sequence[int]) -> Floats:
+    def _leave_one_out(self, rows: Sequence[int]) -> Floats:
         """The cosine of each recording to the mean of the others."""
         vectors = self._vectors[list(rows)]
         rest = unit_length(vectors.sum(axis=0) - vectors)

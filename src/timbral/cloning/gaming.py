@@ -65,20 +65,20 @@ def gaming_flags(
         return []
     flags = []
     for system in systems:
-        whole = np.array([position_of(view, system) for view in views])
-        if np.isnan(whole).any() or not all(
+        positions = np.array([position_of(view, system) for view in views])
+        if np.isnan(positions).any() or not all(
             anchors_are_apart(view, system, draws) for view in views
         ):
             continue  # one encoder cannot place the system
-        positions = np.array([position_draws(view, system, draws) for view in views])
+        drawn = np.array([position_draws(view, system, draws) for view in views])
         left = np.array([_left_of_speakers(view, system) for view in views])
         for row, view in enumerate(views):
-            if not (whole[row] > HALFWAY and np.delete(left, row).max() < LOST):
+            if not (positions[row] > HALFWAY and np.delete(left, row).max() < LOST):
                 continue
-            others = np.delete(positions, row, axis=0).max(axis=0)
+            others = np.delete(drawn, row, axis=0).max(axis=0)
             present = len({clone.speaker for clone in view.clones if clone.system == system})
-            interval = draws.interval(positions[row] - others, present)
-            excess = float(whole[row] - np.delete(whole, row).max())
+            interval = draws.interval(drawn[row] - others, present)
+            excess = float(positions[row] - np.delete(positions, row).max())
             if excess > EXCESS_OF_FEW if interval is None else interval.low > CLEAR_EXCESS:
                 flags.append(GamingFlag(system, view.encoder, excess, interval))
     return flags

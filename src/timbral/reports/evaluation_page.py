@@ -14,7 +14,7 @@ from timbral.errors import MissingExtraError
 from timbral.io.files import atomic_write
 from timbral.io.types import Ints
 from timbral.reports.error_curves import CalibrationCurve, Curves, DetCurve, ScoreHistograms
-from timbral.reports.html_tables import html_rows, html_table
+from timbral.reports.html_tables import html_player, html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
 from timbral.scoring.condition_figures import Condition, condition_rows
 from timbral.scoring.figures import Figures
@@ -210,7 +210,7 @@ def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> st
             (
                 f"{scores[row]:.3f}",
                 *(
-                    _player(names[side[row]], clip_of[names[side[row]]])
+                    html_player(names[side[row]], clip_of[names[side[row]]])
                     for side in (scored.trials.first, scored.trials.second)
                 ),
             )
@@ -220,16 +220,6 @@ def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> st
         more = f", the {len(shown)} clearest of {len(rows):,}" if len(rows) > len(shown) else ""
         sections.append(f"<h2>{title}{more}</h2>{body}")
     return "".join(sections)
-
-
-def _player(name: str, clip: str) -> str:
-    """A recording's name, and its clip (base64 MP3, or "" if there is none) as a player."""
-    audio = (
-        f'<audio controls preload="none" src="data:audio/mpeg;base64,{clip}"></audio>'
-        if clip
-        else ""
-    )
-    return f"{escape(name)}{audio}"
 
 
 def _by_speaker(figures: Figures, scored: ScoredList, speakers: Ints) -> str:

@@ -149,7 +149,7 @@ def _number(value: float, digits: int = 4) -> str:
 
 def write_inspection(inspection: Inspection, path: Path) -> None:
     """Write an inspection as HTML; `path` is replaced at once."""
-    sections = [html_table(facts(inspection).items(), ())]
+    sections = [html_table(facts(inspection).items())]
     for name, (values, unit) in _histograms(inspection).items():
         head = escape(name[0].upper() + name[1:] + (f" ({unit})" if unit else ""))
         sections.append(f"<h2>{head}</h2>")
