@@ -1,1 +1,1 @@
-"""From a corpus to embeddings, resumably and in parallel."""
+"""Embed whole corpora, resumably and in parallel."""

@@ -1,4 +1,4 @@
-"""An audit that also reads the recordings, to find those in which a second speaker talks."""
+"""Audit an embedded corpus, on request with its recordings, to find second speakers in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 PARTS_FOLDER = ".parts"
-"""in an `embed` folder: the vectors of recordings' parts, from which a killed job is resumed"""
+"""name of the folder, in an `embed` folder, with the vectors of recordings' parts"""
 
 
 def audit(
@@ -40,28 +40,28 @@ def audit(
     """Find wrong labels, split or mixed speakers and duplicates in an embedded corpus.
 
     Args:
-        embeddings: a folder that `embed` made
-        output: a Parquet file of the findings, with a CSV beside it; None: audit.parquet in the
-            folder, where `map` finds it; beside the table, where that is a file
-        min_probability: findings less probable are left out; in [0, 1]
-        other: another such folder, of the same encoder, such as that of trials beside training:
-            speakers that are in both are found, too
-        encoder: an Embedder, or what `load_encoder` takes: it reads the recordings again, in
-            parts, and finds those in which a second speaker talks; None: they are not read. The
-            vectors of parts are kept in the folder, in .parts/, and a killed audit is resumed
-        corpus: with `encoder`, a folder or URL, below which recordings may be read; None: those of
-            the corpus that was embedded, if it lies on this machine
-        failures: a list, to which an AudioError is added for each recording that was not read
-        progress: called with the recordings read so far, and their number
+        embeddings: a folder from `embed`
+        output: a Parquet file for the findings, with a CSV next to it; None: audit.parquet in the
+            folder, where `map` finds it, or next to the table if `embeddings` is a file
+        min_probability: lowest probability of the findings to report, in [0, 1]
+        other: another folder of the same encoder, such as that of trials for training data:
+            speakers that are in both are also found
+        encoder: an Embedder, or anything that `load_encoder` takes. It reads the recordings again,
+            in parts, and finds those in which a second speaker talks; None: they are not read. The
+            vectors of parts are stored in the folder, in .parts/, so that a killed audit resumes
+        corpus: with `encoder`: a folder or URL from which recordings may be read; None: the
+            embedded corpus, if it is on this machine
+        failures: a list to which an AudioError is appended for each recording that was not read
+        progress: called with the number of recordings read so far, and in all
 
     Returns:
-        the findings, a row each, by kind and from the surest; columns kind, probability,
-        utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path, and of
-        a second speaker moment_seconds, where the voice changes, and second_voice, before or
-        behind it
+        the findings, one per row, by kind, the most probable first; with the columns kind,
+        probability, utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path
+        and, for a second speaker, moment_seconds (when the voice changes) and second_voice (before
+        or behind: on which side of that the second speaker talks)
 
-    Raises ConfigError for an impossible probability, DataError for another folder, for an `other`
-    of another encoder, or when no recording may be read.
+    Raises ConfigError for an impossible probability, DataError for another kind of folder, an
+    `other` from another encoder, or if no recording may be read.
     """
     listed: list[AudioError] = [] if failures is None else failures
 
@@ -87,7 +87,7 @@ def _parts_of(
     failures: list[AudioError],
     progress: Progress,
 ) -> KeptParts:
-    """The parts of the rows' recordings; those that may not be read join the `failures`."""
+    """The parts of the rows' recordings; those that may not be read are added to `failures`."""
     columns = [table[name].to_pylist() for name in ("utterance", "speaker", "session", "path")]
     readable, utterances = [], []
     for row, (utterance, speaker, session, path) in enumerate(zip(*columns, strict=True)):
@@ -117,7 +117,7 @@ def _parts_of(
 
 
 def _folder(embeddings: Path) -> Path:
-    """Where the vectors of parts are kept: in the folder, or beside the table."""
+    """The folder for the vectors of parts: in the `embed` folder, or next to the table."""
     if embeddings.is_dir():
         return embeddings / PARTS_FOLDER
     return embeddings.with_name(f"{PARTS_FOLDER}-{embeddings.stem}")

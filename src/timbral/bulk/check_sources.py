@@ -1,4 +1,4 @@
-"""The recordings of what `check` is given: single ones, folders and tables."""
+"""The recordings in the sources of `check`: single recordings, folders and tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from timbral.io.storage import is_url
 __all__ = ["recordings_of"]
 
 PLAIN = "folder"
-"""the layout of a folder in which no other is recognized"""
+"""the layout of folders in which no other layout is recognized"""
 
 
 def recordings_of(sources: Iterable[str | Path], layout: str) -> tuple[list[str], list[AudioError]]:
-    """Paths of recordings, and what of the corpora cannot be used; DataError as `find_utterances`.
+    """The paths of all recordings, and the unusable ones of corpora.
 
-    A source is a corpus where it is a folder, or a table by its suffix; else a recording. Of a
-    folder without a layout that says more, all recordings are taken: nobody asks who speaks.
+    A source that is a folder, or has the suffix of a table, is a corpus; any other is a recording.
+    In a folder without a recognized layout, all recordings are taken, because speakers do not
+    matter. Raises the errors of `find_utterances`.
     """
     paths: list[str] = []
     failures: list[AudioError] = []
@@ -44,6 +45,7 @@ def recordings_of(sources: Iterable[str | Path], layout: str) -> tuple[list[str]
 
 
 def _is_corpus(source: str) -> bool:
+    """Whether a source is a corpus, not a single recording."""
     suffix = PurePosixPath(Segment.of(source).file).suffix.lower()
     if suffix in TABLE_SUFFIXES:
         return True

@@ -1,4 +1,4 @@
-"""What `check` found: measures and risks of recordings, and those that cannot be read."""
+"""The results of `check`: measures and risks of recordings, and unreadable recordings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["CHECKS", "CheckSummary", "Checked"]
 
 @dataclass(frozen=True)
 class Checked:
-    """One recording, its measures, and what speaks against it."""
+    """One recording, with its measures and risks."""
 
     path: str
     quality: Quality
@@ -29,7 +29,7 @@ class Checked:
 
     @property
     def kinds(self) -> list[str]:
-        """Of its risks."""
+        """The kinds of its risks."""
         return [risk.kind for risk in self.risks]
 
     def as_dict(self) -> dict[str, Any]:
@@ -42,23 +42,23 @@ class Checked:
 
 @dataclass(frozen=True)
 class CheckSummary:
-    """All recordings that were checked, in their order, and those that cannot be read."""
+    """All checked recordings, in order, and the unreadable ones."""
 
     recordings: tuple[Checked, ...]
     failures: tuple[AudioError, ...]
 
     @property
     def num_risky(self) -> int:
-        """Recordings with at least one risk."""
+        """Number of recordings with at least one risk."""
         return sum(bool(checked.risks) for checked in self.recordings)
 
     @property
     def risk_counts(self) -> Counter[str]:
-        """Recordings by the kinds of their risks."""
+        """Number of recordings with each kind of risk."""
         return Counter(kind for checked in self.recordings for kind in checked.kinds)
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``--json`` prints; docs/check.md has the schema."""
+        """The content of the output of ``--json``; docs/check.md has the schema."""
         return {
             "recordings": [checked.as_dict() for checked in self.recordings],
             "failures": [failure.as_dict() for failure in self.failures],
@@ -68,7 +68,7 @@ class CheckSummary:
         return json.dumps(self.as_dict(), ensure_ascii=False, indent=2)
 
     def table(self) -> pa.Table:
-        """One row a recording: its path, its measures, and the kinds of its risks."""
+        """A table with one row per recording: path, measures, and kinds of risks."""
         rows = [
             {"path": checked.path, **checked.quality.as_dict(), "risks": checked.kinds}
             for checked in self.recordings
@@ -76,9 +76,9 @@ class CheckSummary:
         return pa.Table.from_pylist(rows, CHECK_SCHEMA)
 
     def write(self, path: Path) -> None:
-        """The table, as Parquet or CSV."""
+        """Write the table as Parquet, or as CSV if the path ends in .csv."""
         table = self.table()
-        if path.suffix.lower() == ".csv":  # which holds no lists
+        if path.suffix.lower() == ".csv":  # which has no lists
             names = [" ".join(kinds) for kinds in table["risks"].to_pylist()]
             table = table.set_column(table.num_columns - 1, "risks", pa.array(names, pa.string()))
         write_table(table, path)

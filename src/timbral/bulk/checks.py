@@ -74,7 +74,7 @@ def _check_all(
     embedder: Embedder | None,
     progress: Progress,
 ) -> CheckSummary:
-    """Check recordings, which are read in threads; what cannot be read joins the `failures`."""
+    """Check recordings, which are read in threads; `failures` are added to the summary."""
     checked: list[Checked] = []
     failed = list(failures)
     for done, found in enumerate(map_ahead(partial(_try_check, channel), paths), start=1):
@@ -97,12 +97,11 @@ def _try_check(channel: int | None, path: str) -> Checked | AudioError:
 
 
 def _with_speakers(checked: Checked, embedder: Embedder) -> Checked:
-    """With the risk that an encoder finds in what holds speech."""
-
+    """The recording with the risk of several speakers, if the encoder finds it."""
     if "no-speech" in checked.kinds:
         return checked
     try:
         risk = several_speakers(embedder, checked.path)
-    except AudioError:  # such as too short for a vector; its measures are kept
+    except AudioError:  # such as a recording too short for a vector; its measures are kept
         return checked
     return checked if risk is None else replace(checked, risks=(*checked.risks, risk))

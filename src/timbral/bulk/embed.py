@@ -1,8 +1,8 @@
-"""Embed a whole corpus into files of vectors; resumable. Start reading this package here.
+"""Embed a whole corpus into files of vectors, resumably. Start reading this package here.
 
-Finished shards lie in OUTPUT/.embed/; a killed job is resumed behind the last ones. At the end the
-shards become the files that were asked for. When recordings were repaired, replaced or added since,
-a second run embeds these. Recordings are told by their content where their corpus was moved.
+Finished shards are stored in OUTPUT/.embed/, from which a killed job resumes. At the end they are
+converted to the requested format. If recordings were repaired, replaced or added later, a second
+run embeds only these. If the corpus was moved, recordings are recognized by their content.
 """
 
 from __future__ import annotations
@@ -46,30 +46,30 @@ __all__ = ["EmbedSummary", "embed_corpus"]
 
 @dataclass(frozen=True)
 class EmbedSummary:
-    """What an embedding job ended with."""
+    """The result of an embedding job."""
 
     num_utterances: int
     num_speakers: int
     num_failures: int
     audio_seconds: float
     new_audio_seconds: float
-    """embedded by this run; the rest is an earlier run's"""
+    """seconds of audio embedded by this run; the rest was embedded by earlier runs"""
     wall_seconds: float
-    """of this run"""
+    """duration of this run"""
     reused: bool
-    """earlier runs had embedded everything that can be"""
+    """whether earlier runs had embedded everything"""
     passed_over: Counter[str] = field(default_factory=Counter)
-    """files of the corpus's folder that are no recordings, by suffix"""
+    """number of files in the corpus's folder that are no recordings, by suffix"""
     num_risky: int = 0
-    """recordings with at least one risk; they have vectors like the others"""
+    """number of recordings with at least one risk; they are embedded like the others"""
     risk_counts: Counter[str] = field(default_factory=Counter)
-    """recordings by the kinds of their risks, as `timbral.check` finds them"""
+    """number of recordings with each kind of risk, as found by `timbral.check`"""
     moved_from: str = ""
-    """where the corpus was when the vectors in `output` were made; empty if it was not moved"""
+    """earlier location of the corpus; empty if it was not moved"""
 
     @property
     def times_real_time(self) -> float:
-        """Audio embedded by this run over its time: the inverse of the real-time factor."""
+        """Duration of the audio embedded by this run, divided by the run's duration."""
         return self.new_audio_seconds / self.wall_seconds if self.wall_seconds else 0.0
 
 
@@ -85,17 +85,28 @@ def embed_corpus(
     engine: Engine = DEFAULT_ENGINE,
     progress: EmbedProgress = lambda done, total, seconds, failures: None,
 ) -> EmbedSummary:
-    """Embed every utterance and every speaker into `output`, a folder or a URL.
+    """Embed all utterances and speakers.
 
-    `format` is a name of `timbral.embeddings.formats.registry.FORMATS`. `root` is the corpus's
-    folder, whose tree the formats npy and torch mirror; where it is the `output` too, they lie
-    beside the audio. Recordings that cannot be used go to failures.jsonl.
-    What is known of the utterances besides, such as gender, becomes columns of their table.
-    `model_name`, by default the encoder's, is part of ddvc's file names. `reuse` is a folder or URL
-    where an earlier job left vectors of the same recordings, in whichever format and wherever they
-    were. Raises ConfigError for an unknown format, DataError when `output` or `reuse` holds the
-    vectors of other weights, `output` those of another corpus, `reuse` those of none of the
-    recordings, or when no recording could be used.
+    Unusable recordings are listed in failures.jsonl. Further columns of the utterances, such as
+    gender, are copied to the table.
+
+    Args:
+        embedder: the encoder
+        utterances: the corpus
+        root: the corpus's folder, whose tree the formats npy and torch mirror; if it is also the
+            `output`, their files are next to the audio
+        output: a folder or URL
+        format: a name in `timbral.embeddings.formats.registry.FORMATS`
+        model_name: part of ddvc's file names; None: the encoder's name
+        reuse: a folder or URL from an earlier job, in any format, whose vectors of the same
+            recordings are reused, wherever the recordings were
+        engine: how to parallelize
+        progress: called with the number of utterances done and in all, the seconds of audio
+            embedded by this run, and the number of failures
+
+    Raises ConfigError for an unknown format; DataError if `output` or `reuse` has vectors of other
+    weights, `output` those of another corpus, or `reuse` none of these recordings, and if no
+    recording can be used.
     """
     if not utterances:
         raise DataError("embedding a corpus needs at least one utterance, got none")
@@ -115,7 +126,7 @@ def embed_corpus(
     with _locked(output):
         folder = Folder(output) / shard_folder
         job = EmbedJob.of(embedder, root)
-        rows, manifest = _names_and_all(utterances)
+        rows, manifest = _without_further(utterances)
         shards = split_into_shards(rows, embedder.device.type)
         known, moved_from = begin_job(folder, job, rows, reuse, beside_audio=beside_audio)
         done = embed_missing(embedder, shards, folder, engine, progress, known)
@@ -134,8 +145,8 @@ def embed_corpus(
     return replace(summary, moved_from=moved_from)
 
 
-def _names_and_all(utterances: Sequence[Utterance]) -> tuple[Sequence[Utterance], Manifest]:
-    """The utterances by their names, of which shards are made, and all that is known of them."""
+def _without_further(utterances: Sequence[Utterance]) -> tuple[Sequence[Utterance], Manifest]:
+    """The utterances without further columns, for shards, and the manifest with all columns."""
     if isinstance(utterances, Manifest):
         return utterances.without_further(), utterances
     return utterances, Manifest.of(utterances)
@@ -174,7 +185,7 @@ def _check_names(format: str, model_name: str) -> None:
 
 
 def _claim(output: str | Path, beside_recordings: bool) -> None:
-    """DataError when a folder on disk holds anything but vectors, or recordings that get them."""
+    """Raise DataError if a folder contains anything but vectors, and recordings next to them."""
     if is_url(output):
         return
     if beside_recordings:
@@ -186,7 +197,7 @@ def _claim(output: str | Path, beside_recordings: bool) -> None:
 def _planned_files(
     format: str, utterances: Sequence[Utterance], root: str | Path, model_name: str
 ) -> list[Path]:
-    """The files whose names are made from ids; DataError for ids that the format cannot hold."""
+    """The files whose names are made from ids; DataError for ids that the format cannot have."""
     columns = ("utterance", "speaker", "path")
     table = pa.table({name: [getattr(row, name) for row in utterances] for name in columns})
     files = FORMATS[format].planned_files(table, root, model_name)
@@ -195,7 +206,9 @@ def _planned_files(
 
 
 def _refuse_existing(output: str | Path, files: Sequence[Path]) -> None:
-    """DataError when a file is there that no earlier run of this job has written."""
+    """Raise DataError if one of the files exists; none was written by an earlier run of this
+    job.
+    """
     for path in files if not is_url(output) else ():
         if (Path(output) / path).exists():
             raise DataError(

@@ -1,6 +1,6 @@
-"""What decides the vectors of an `embed` folder, kept in it as job.json.
+"""The job of an `embed` folder: all that its vectors depend on, stored as job.json.
 
-A folder is only ever filled by one such job: other weights or another corpus need another folder.
+A folder contains the vectors of one job: other weights or another corpus need another folder.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from timbral.io.storage import Folder, location_of
 __all__ = ["JOB_FILE", "RECORDINGS_FILE", "WORK_FOLDER", "EmbedJob", "tie_folder"]
 
 WORK_FOLDER = ".embed"
-"""of a job in its output folder; formats beside the audio have one for each encoder, .embed-NAME"""
+"""name of the folder for shards in the output folder; with formats that are written next to the
+audio, each encoder has its own, .embed-NAME"""
 JOB_FILE = "job.json"
 RECORDINGS_FILE = "recordings.json"
-"""in a folder that lists of trials share, see `timbral.bulk.embed_list`"""
+"""marks a folder that lists of trials share, see `timbral.bulk.embed_list`"""
 
 
 @dataclass(frozen=True)
 class EmbedJob:
-    """The weights, how they are applied, and to which corpus."""
+    """The weights, how they are applied, and the corpus."""
 
     weights_sha256: str
     preprocessing: dict[str, Any]
     windows: list[float] | None
-    """frames, step, least coverage, of an encoder that takes windows"""
+    """frames, step and least coverage of the encoder's windows; None: it has none"""
     precision: str
     corpus: str
 
@@ -49,12 +50,12 @@ class EmbedJob:
 
     @classmethod
     def of_recordings(cls, embedder: Embedder) -> EmbedJob:
-        """That of recordings from anywhere, which are told by their files, not by a corpus."""
+        """The job for recordings from anywhere, which are identified by their files."""
         return replace(cls.of(embedder, ""), corpus="")
 
     @classmethod
     def parse(cls, content: bytes, path: str) -> EmbedJob:
-        """Read job.json; DataError, naming `path`, for anything else."""
+        """Parse the content of job.json; DataError, with `path`, for anything else."""
         try:
             values = parse_json(content)
         except ValueError as error:
@@ -75,15 +76,15 @@ class EmbedJob:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides the vectors, of which names of folders are made."""
+        """SHA-256 of the job, for names of folders."""
         return hashlib.sha256(self.as_json()).hexdigest()
 
     def has_moved_to(self, other: EmbedJob) -> bool:
-        """Whether the other job is the same but for where its corpus is."""
+        """Whether the other job differs only in the location of its corpus."""
         return self != other and replace(self, corpus=other.corpus) == other
 
     def differing_words(self, other: EmbedJob) -> str:
-        """What is not the same here, such as "recordings, of another corpus"; "" for nothing."""
+        """How this job differs, such as "recordings, of another corpus"; "" if it does not."""
         values, other_values = asdict(self), asdict(other)
         differing = [name for name in values if values[name] != other_values[name]]
         words = ", and other ".join(WORDS.get(name, name) for name in differing)
@@ -97,7 +98,7 @@ WORDS = {
     "windows": "windows of utterances",
     "corpus": "recordings, of another corpus",
 }
-"""for the fields that do not speak for themselves"""
+"""names of fields in messages, if they differ from the fields' own"""
 ALLOWED_TYPES: dict[str, tuple[type, ...]] = {
     "weights_sha256": (str,),
     "preprocessing": (dict,),
@@ -108,10 +109,10 @@ ALLOWED_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None:
-    """Tie a folder of shards to a job; DataError when it is another job's.
+    """Tie a folder of shards to a job; DataError if it belongs to another one.
 
-    `of_lists`: whether lists of trials name the recordings; a corpus's job takes no such folder,
-    and the other way round, for each would replace the other's shards.
+    `of_lists`: whether the recordings are from lists of trials. Such a folder cannot be used for a
+    corpus, and vice versa, because each would replace the other's shards.
     """
     content = folder.read(JOB_FILE)
     if content is None:

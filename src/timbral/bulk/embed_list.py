@@ -1,7 +1,7 @@
-"""Recordings that lists name, one list after another, to one `embed` folder.
+"""Embed the recordings of lists, one list after another, into one `embed` folder.
 
-FOLDER/.embed/recordings.json names every recording that any list has named, in the order in which
-they came. Shards are cut from it, so what another list names besides is embedded and nothing else.
+FOLDER/.embed/recordings.json contains the recordings of all lists, in the order in which they were
+added. Shards are made from it, so for a further list only its new recordings are embedded.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["ListSummary", "embed_recordings"]
 
 @dataclass(frozen=True)
 class ListSummary:
-    """What embedding the recordings of a list ended with."""
+    """The result of embedding the recordings of a list."""
 
     num_recordings: int
     failures: list[dict[str, str]]
-    """of the recordings of this list: path, reason, kind"""
+    """path, reason and kind for each unusable recording of this list"""
 
 
 def embed_recordings(
@@ -48,12 +48,21 @@ def embed_recordings(
     engine: Engine = DEFAULT_ENGINE,
     progress: EmbedProgress = lambda done, total, seconds, failures: None,
 ) -> ListSummary:
-    """Embed the recordings that a list names into `folder`, as utterances.parquet.
+    """Embed the recordings of a list into `folder`, as utterances.parquet.
 
-    Vectors of earlier lists of the same encoder and root stay there, and are not made again. Ids
-    of the utterances are their paths from `root`, or whole ones; speakers and sessions are not
-    known, which an empty name says. A killed job is resumed. Raises DataError when the folder
-    holds vectors of another encoder, of a corpus, or anything else.
+    Vectors of earlier lists of the same encoder and root are kept, and not computed again. The ids
+    of utterances are their paths, relative to `root` or absolute; speakers and sessions are unknown
+    and therefore empty. A killed job resumes.
+
+    Args:
+        embedder: the encoder
+        names: paths of the recordings, relative to `root` or absolute
+        root: the folder or URL that relative paths refer to
+        folder: the `embed` folder
+        engine: how to parallelize
+        progress: as for `embed_corpus`
+
+    Raises DataError if the folder has vectors of another encoder or of a corpus, or anything else.
     """
     locations = sorted({location_below(root, name) for name in names})
     input_of(embedder, locations[0])  # raises before a folder is claimed
@@ -83,11 +92,12 @@ def _utterance(location: str, root: str | Path) -> Utterance:
 
 
 def _claim(work: Folder, job: EmbedJob) -> list[str]:
-    """Tie a folder of shards to a job of lists; the recordings that it knows."""
+    """Tie a folder of shards to a job of lists; returns the recordings in it."""
     content = work.read(RECORDINGS_FILE)
     if content is None and work.read(JOB_FILE) is None:
         content = b"[]"
-        work.write(RECORDINGS_FILE, content)  # first: a kill in between leaves no corpus's folder
+        # written first, so that a folder whose job was killed here is not taken for a corpus's
+        work.write(RECORDINGS_FILE, content)
     tie_folder(work, job, of_lists=True)
     assert content is not None
     try:
@@ -103,8 +113,10 @@ def _claim(work: Folder, job: EmbedJob) -> list[str]:
 
 
 def _saved(shards: Sequence[Shard], needed: Sequence[Shard], work: Folder) -> list[Shard]:
-    """The shards that can be read: those of this list, and of others what is still right."""
-    made = {shard.number for shard in needed}
+    """The shards to read: those of this list, and those of others that are still valid."""
+    embedded = {shard.number for shard in needed}
     return [
-        shard for shard in shards if shard.number in made or shard.saved_failures(work) is not None
+        shard
+        for shard in shards
+        if shard.number in embedded or shard.saved_failures(work) is not None
     ]

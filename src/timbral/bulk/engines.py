@@ -1,4 +1,4 @@
-"""Who embeds the shards: this process, several, or a Ray cluster. The work is the same."""
+"""Embed shards in this process, in several, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ __all__ = ["DEFAULT_ENGINE", "Engine", "embed_here", "embed_in_processes"]
 ENGINES = ("local", "ray")
 READER_THREADS = 4
 SHARDS_PER_WORKER = 8
-"""for which starting one pays; starting takes as long as a shard"""
+"""least number of shards for which a worker is started; starting takes as long as a shard"""
 QUEUED_SHARDS = 2
-"""given to a worker: one in work, one queued"""
+"""shards sent to a worker: one that it embeds, and one in its queue"""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Who embeds. The vectors do not depend on it (to 1e-5; in bf16 to 4e-3), nor does their
-    order."""
+    """How to parallelize. The vectors (to 1e-5; in bf16 to 4e-3) and their order do not depend on
+    it.
+    """
 
     name: str = "local"
-    """local, or ray"""
+    """local | ray"""
     workers: int | None = 1
-    """processes of one core each; 1 local: this process, with as many threads as torch has;
-    None: one for each core (or GPU) in a long job, else 1. Others start Python again: a script
-    needs ``if __name__ == "__main__":``"""
+    """number of processes, with one core each. 1 with ``local``: this process, with all of torch's
+    threads. None: one per core (or GPU) in a long job, else 1. Worker processes start Python again,
+    so a script needs ``if __name__ == "__main__":``"""
     ray_address: str | None = None
-    """of a running cluster; None starts one on this machine"""
+    """address of a running cluster; None: start one on this machine"""
     strict: bool = False
-    """the first recording that cannot be used ends the job with its AudioError"""
+    """whether the first unusable recording ends the job with its AudioError"""
 
     def __post_init__(self) -> None:
         if self.name not in ENGINES:
@@ -58,9 +59,9 @@ class Engine:
         folder: Folder,
         progress: GroupProgress = lambda utterances, seconds, failures: None,
     ) -> Iterator[ShardResult]:
-        """Embed shards into `folder`; each is on disk before it is yielded, in any order.
+        """Embed shards into `folder`; each is yielded, in any order, after it is written.
 
-        Where this process embeds, `progress` is called within each shard.
+        `progress` is called within shards if this process embeds them.
         """
         if self.name == "ray":
             return embed_on_ray(
@@ -76,13 +77,13 @@ DEFAULT_ENGINE = Engine()
 
 
 def _useful_workers(num_shards: int, device: str) -> int:
-    """As many workers as gain more than the seconds in which they start."""
+    """The largest number of workers that save more time than they take to start."""
     available = _num_gpus() if device == "cuda" else usable_cores()
     return max(1, min(available, num_shards // SHARDS_PER_WORKER))
 
 
 def _num_gpus() -> int:
-    import torch  # which an exported model does not need
+    import torch  # exported models do not need it
 
     return torch.cuda.device_count()
 
@@ -94,7 +95,7 @@ def embed_here(
     strict: bool,
     progress: GroupProgress = lambda utterances, seconds, failures: None,
 ) -> Iterator[ShardResult]:
-    """In this process, with torch's own threads."""
+    """Embed shards in this process, with torch's own threads."""
     for result in embed_shards(
         embedder, shards, readers=READER_THREADS, strict=strict, progress=progress
     ):
@@ -105,41 +106,42 @@ def embed_here(
 def embed_in_processes(
     embedder: Embedder, shards: Sequence[Shard], folder: Folder, strict: bool, workers: int
 ) -> Iterator[ShardResult]:
-    """In `workers` processes of one core each; on `cuda` they take turns over the GPUs.
+    """Embed shards in `workers` processes of one core each, which on `cuda` share the GPUs evenly.
 
-    A worker writes its shards itself. DataError when one of them dies, at any moment.
+    Workers write their shards themselves. Raises DataError if one of them dies.
     """
     context = multiprocessing.get_context("spawn")
     payload = pickle.dumps((embedder, folder, strict))
     remaining = iter(shards)
-    in_hand: dict[Connection, int] = {}
-    """how many shards each worker has been given and not yet returned"""
+    pending: dict[Connection, int] = {}
+    """number of shards that each worker was sent and has not finished"""
     processes = []
     try:
         for index in range(min(workers, len(shards))):
-            connection, workers_end = context.Pipe()
-            # Only a few bytes: if a worker died before reading more, the parent would wait forever.
-            process = context.Process(target=_work, args=(workers_end, index), daemon=True)
-            with without_interrupts():  # Ctrl-C reaches this process, which ends the others
+            connection, other_end = context.Pipe()
+            # The arguments must be small: if a worker died while it reads them, the parent would
+            # wait forever.
+            process = context.Process(target=_work, args=(other_end, index), daemon=True)
+            with without_interrupts():  # on Ctrl-C, this process ends the others
                 process.start()
                 processes.append(process)
-            workers_end.close()  # so that a worker's death ends the connection
-            in_hand[connection] = 0
-        for connection in _until_all_started(in_hand):
+            other_end.close()  # so that a worker's death closes the connection
+            pending[connection] = 0
+        for connection in _until_all_started(pending):
             _send(connection, payload)
             for _ in range(QUEUED_SHARDS):
-                _send_shard(in_hand, connection, next(remaining, None))
-        while any(in_hand.values()):
-            # also those of idle workers, so that their death is noticed
-            for ready in wait(in_hand):
+                _send_shard(pending, connection, next(remaining, None))
+        while any(pending.values()):
+            # wait for idle workers, too, so that their death is noticed
+            for ready in wait(pending):
                 assert isinstance(ready, Connection)
                 result = _receive(ready)
                 assert isinstance(result, ShardResult)
-                in_hand[ready] -= 1
-                _send_shard(in_hand, ready, next(remaining, None))
+                pending[ready] -= 1
+                _send_shard(pending, ready, next(remaining, None))
                 yield result
     finally:
-        for connection in in_hand:
+        for connection in pending:
             connection.close()
         for process in processes:
             process.terminate()
@@ -148,31 +150,31 @@ def embed_in_processes(
 
 @dataclass(frozen=True)
 class _Started:
-    """What a worker says when it can take work."""
+    """The message of a worker that is ready."""
 
 
 def _until_all_started(connections: Iterable[Connection]) -> Iterator[Connection]:
-    """Each connection when its worker has started; DataError when one dies before."""
-    pending = list(connections)
-    while pending:
-        for ready in wait(pending):
+    """Each connection after its worker has started; DataError if one dies before."""
+    starting = list(connections)
+    while starting:
+        for ready in wait(starting):
             assert isinstance(ready, Connection)
             message = _receive(ready)
             assert isinstance(message, _Started)
-            pending.remove(ready)
+            starting.remove(ready)
             yield ready
 
 
 def _send_shard(
-    in_hand: dict[Connection, int], connection: Connection, shard: Shard | None
+    pending: dict[Connection, int], connection: Connection, shard: Shard | None
 ) -> None:
     if shard is not None:
-        in_hand[connection] += 1
+        pending[connection] += 1
         _send(connection, shard)
 
 
 def _send(connection: Connection, message: object) -> None:
-    with suppress(OSError):  # a worker that died is noticed when its result is waited for
+    with suppress(OSError):  # that the worker died is noticed by `wait`
         connection.send(message)
 
 
@@ -190,12 +192,12 @@ def _receive(connection: Connection) -> ShardResult | _Started:
 
 
 def _work(connection: Connection, index: int) -> None:
-    """A worker: embed the shards that come until the parent ends."""
+    """Run a worker: embed the shards that it is sent, until the parent ends."""
     end_with_parent()
     limit_threads(1)
     try:
         connection.send(_Started())
-        embedder, folder, strict = pickle.loads(connection.recv())  # imports torch, if it is its
+        embedder, folder, strict = pickle.loads(connection.recv())  # may import torch
         limit_threads(1)
         if torch_is_loaded():
             from timbral.io.devices import tune_cpu
@@ -206,7 +208,7 @@ def _work(connection: Connection, index: int) -> None:
         while True:
             for result in embed_here(embedder, [connection.recv()], folder, strict):
                 connection.send(replace(result, content=b""))
-    except (EOFError, ConnectionError):  # the parent is gone
+    except (EOFError, ConnectionError):  # the parent has ended
         return
-    except (TimbralError, OSError) as error:  # OSError: a full disk, for one
+    except (TimbralError, OSError) as error:  # OSError: for example a full disk
         connection.send(error)

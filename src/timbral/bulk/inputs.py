@@ -1,4 +1,4 @@
-"""What can be embedded: recordings, or the mels that were made of them."""
+"""The inputs of embedding jobs: recordings, or precomputed mels."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ __all__ = ["Content", "Input", "input_of"]
 
 @dataclass(frozen=True)
 class Content:
-    """What a file holds."""
+    """The content of a file."""
 
     samples: NDArray[np.float32]
-    """a wave (T,), or a mel (F, M)"""
+    """a wave (T,), or mels (F, M)"""
     quality: Quality | None = None
-    """of a recording; unknown of a mel"""
+    """measures of the recording; None for mels"""
 
 
 COMPRESSED_BYTES_PER_SECOND = 8_000
-"""of compressed speech, about 64 kbit/s"""
+"""bytes per second of compressed speech, about 64 kbit/s"""
 FRAMES_PER_SECOND = GE2E_MEL.sample_rate // GE2E_MEL.hop_samples
 
 
 class Input(Protocol):
-    """A kind of file: how it is read, how long it is, how the encoder embeds it."""
+    """A kind of file: how to read it, measure its duration and embed it."""
 
     def read(self, path: str) -> Content | AudioError:
-        """What the encoder takes, or why it cannot be used."""
+        """The content of a file, or why it is unusable."""
 
     def estimated_seconds(self, path: str) -> float:
-        """The length without reading the file; a guess where its header does not tell."""
+        """The duration from the file's header, or estimated from its size, without decoding it."""
 
     def seconds(self, content: Content) -> float:
-        """The length of what was read."""
+        """The duration of a content."""
 
     def embed(self, contents: Sequence[Content]) -> Vectors:
         """Vectors (N, E)."""
 
 
 def input_of(embedder: Embedder, path: str) -> Input:
-    """The kind of a file, by its suffix; ConfigError for mels that the encoder does not take."""
+    """The kind of a file, from its suffix; ConfigError for mels that the encoder does not take."""
     return MelInput(embedder) if path.endswith(".npy") else AudioInput(embedder)
 
 
@@ -96,7 +96,7 @@ class MelInput:
         except AudioError as error:
             return error
         if not len(mel):
-            return AudioError(path, "holds no frames", "empty")
+            return AudioError(path, "contains no frames", "empty")
         if not np.isfinite(mel).all():
             return AudioError(path, "contains values that are not finite", "not-finite")
         return Content(mel)

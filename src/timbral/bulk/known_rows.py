@@ -1,8 +1,8 @@
-"""Vectors of recordings that are saved in shards, found again when a shard has to be made.
+"""Reuse the vectors in saved shards when shards have to be made again.
 
-A recording that was added or replaced, or a speaker with a new name, changes a shard, and may move
-every recording behind it into another one; a corpus that was moved changes all of them. The vectors
-are still those of the same recordings, which their paths or their content tell.
+A recording that was added or replaced, or a renamed speaker, changes a shard, and may move all
+later recordings to other shards; moving the corpus changes all of them. The recordings' vectors are
+still valid, and are found by path or by content.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ __all__ = ["KnownRows", "with_known_rows"]
 
 MEASURED = ("duration_seconds", "speech_seconds", "risks", "bandwidth_hz", "snr_db")
 _Content = tuple[int, str, str]
-"""bytes and SHA-256 of a recording's file, and its `content_name`"""
+"""size in bytes and SHA-256 of a recording's file, and its `content_name`"""
 _Saved = tuple[FileState, EmbeddedRow]
-"""of a recording: what its file was, and what was made of it"""
+"""the state of a recording's file when it was embedded, and the result"""
 
 
 class KnownRows:
-    """What the files of shards hold; a recording is found by its path, else by its content.
+    """The rows in the files of shards, which are found by path, else by content.
 
-    One whose file has changed since is not found, nor are URLs by their content, which nothing is
-    known of.
+    Recordings whose files have changed are not found. URLs are found by path only, because their
+    content is unknown.
     """
 
     def __init__(self) -> None:
         self._by_path: dict[str, _Saved] = {}
         self._by_content: dict[_Content, EmbeddedRow] = {}
         self._contents: dict[str, _Content | None] = {}
-        """by utterance; None where the content is not known"""
+        """by utterance; None if unknown"""
         self._sizes: set[int] = set()
         self._states: dict[str, FileState] = {}
-        """by path, of files that were read here: none is read twice"""
+        """states of files that were hashed here, by path, so that none is read twice"""
         self._read: set[str] = set()
         self._unreadable: set[str] = set()
 
     def add(self, folder: Folder, name: str) -> None:
-        """Add the rows of a shard's file, if it is there and whole."""
+        """Add the rows of a shard's file, if it exists and is not damaged."""
         location = f"{folder.location}/{name}"
         content = None if location in self._read else folder.read(name)
         self._read.add(location)
@@ -71,13 +71,13 @@ class KnownRows:
                 self.add(folder, name)
 
     def holds_any_of(self, utterances: Iterable[Utterance]) -> bool:
-        """Whether a vector of one of the recordings is known."""
+        """Whether the vector of any of the recordings is known."""
         return any(self._find(row.path) is not None for row in utterances)
 
     def are_all_among(self, utterances: Iterable[Utterance]) -> bool:
-        """Whether each recording with a vector is there, under its id and with its content.
+        """Whether all recordings with vectors are among `utterances`, with equal ids and content.
 
-        Not if a shard's file could not be read: it may be of another version.
+        False if a shard's file could not be read, because another version may have written it.
         """
         if self._unreadable:
             return False
@@ -90,7 +90,7 @@ class KnownRows:
         return all(path and self._content_now(path) == content for path, content in pairs)
 
     def with_known(self, shard: Shard) -> Shard:
-        """A shard with the vectors of its recordings that are known."""
+        """The shard with all known vectors of its recordings."""
         if not self._by_path:
             return shard
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
@@ -103,7 +103,7 @@ class KnownRows:
         )
 
     def _find(self, path: str) -> _Saved | None:
-        """What the file of a recording is now, and what was made of it."""
+        """The current state of a recording's file, and its saved row; None if it has none."""
         stamp = file_stamp(path)
         saved = self._by_path.get(path)
         if saved is not None and saved[0].stamp == stamp:
@@ -129,8 +129,7 @@ class KnownRows:
 def with_known_rows(
     shards: Sequence[Shard], folder: Folder, known: KnownRows | None = None
 ) -> list[Shard]:
-    """Shards that have to be made, each with the vectors that are `known`, or that the files in
-    their places still hold."""
+    """Shards to make, with the vectors that are `known` or in the shards' present files."""
     known = known or KnownRows()
     for shard in shards:
         known.add(folder, shard.file_name)
@@ -142,7 +141,7 @@ def _content(path: str, state: FileState) -> _Content:
 
 
 def _saved_rows(content: bytes, path: str) -> list[tuple[str, str, FileState, EmbeddedRow]] | None:
-    """Utterances of a shard's file, their paths, files and rows; None where it is damaged."""
+    """Utterance, path, file state and row for each row of a shard's file; None if it is damaged."""
     try:
         table = parse_shard(content, path)
         metadata: dict[bytes, bytes] = table.schema.metadata

@@ -1,4 +1,4 @@
-"""The shards of a corpus over a Ray cluster, through Ray Data."""
+"""Embed the shards of a corpus on a Ray cluster, with Ray Data."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["embed_on_ray"]
 
 
 class _Worker:
-    """One actor: it holds the encoder and embeds a shard at a time."""
+    """An actor, which embeds one shard at a time."""
 
     def __init__(self, payload: bytes) -> None:
         limit_threads(1)
         self.embedder: Embedder
-        self.embedder, self.strict = pickle.loads(payload)  # imports torch, if it is its
+        self.embedder, self.strict = pickle.loads(payload)  # may import torch
         limit_threads(1)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -41,11 +41,11 @@ def embed_on_ray(
     workers: int | None,
     address: str | None,
 ) -> Iterator[ShardResult]:
-    """In `workers` actors, by default one for each CPU of the cluster but one.
+    """Embed shards in `workers` actors; by default, one per CPU of the cluster except one.
 
-    This process writes what they return, in the order of their finishing. An actor that dies is
-    started again by Ray, and its shard with it. Paths of recordings must mean the same on every
-    machine of the cluster.
+    This process writes their results, in the order in which they finish. If an actor dies, Ray
+    starts it and its shard again. The paths of recordings must be valid on every machine of the
+    cluster. Raises MissingExtraError without Ray.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to third parties
     try:
@@ -60,7 +60,7 @@ def embed_on_ray(
     context.enable_progress_bars = False
     rows = [{"shard": pickle.dumps(shard)} for shard in shards]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        cast(Any, _Worker),  # the stubs know functions only
+        cast(Any, _Worker),  # Ray's stubs allow only functions
         fn_constructor_args=(pickle.dumps((embedder, strict)),),
         compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=1,

@@ -1,8 +1,8 @@
-"""Vectors of the two parts of recordings that were embedded, for an audit; resumable.
+"""Compute the vectors of the two parts of recordings, for an audit, resumably.
 
-Finished shards lie in the `embed` folder, in .parts/; a killed job is resumed behind them, and
-recordings that were changed since are embedded again, those of a moved corpus are not. What is
-found is read from the shards, one after the other, so that memory does not grow with the corpus.
+Finished shards are stored in the `embed` folder, in .parts/, from which a killed job resumes.
+Changed recordings are embedded again; those of a moved corpus are not. Results are read from the
+shards, one after the other, so that memory does not grow with the corpus.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ __all__ = ["SHARD_RECORDINGS", "KeptParts", "embed_parts", "parts_table"]
 
 SHARD_RECORDINGS = 64
 BATCH_RECORDINGS = 16
-"""whose audio is held decoded"""
+"""recordings whose audio is in memory at once"""
 NUMBERS = ("moment", "before", "behind")
 
 
 @dataclass(frozen=True)
 class KeptParts:
-    """The parts of recordings, read from shards as often as they are gone through."""
+    """The parts of recordings, which each iteration reads from the shards."""
 
     folder: Folder
     shards: tuple[tuple[str, Ints], ...]
-    """the name of each file, and the numbers of its recordings in the corpus"""
+    """for each file, its name and the rows of its recordings in the corpus"""
 
     def __iter__(self) -> Iterator[SplitRecordings]:
         for name, rows in self.shards:
@@ -65,10 +65,10 @@ def embed_parts(
     *,
     progress: Progress = lambda done, total: None,
 ) -> tuple[KeptParts, list[AudioError]]:
-    """The parts of every recording (N,), and why some have none.
+    """The parts of N recordings, and why some have none.
 
-    `rows` (N,) are the recordings' numbers in the corpus. Shards are kept in `folder`, those of
-    other weights, another preprocessing or another way of cutting in another folder of it.
+    `rows` (N,) are the recordings' rows in the corpus. Shards are stored below `folder`, with one
+    folder for each combination of weights, preprocessing and version of the splitting.
     """
     job = EmbedJob.of_recordings(embedder)
     kept = Folder(folder / f"{job.digest[:12]}-{CUT_VERSION}")
@@ -90,7 +90,9 @@ def embed_parts(
 
 
 def _embed(embedder: Embedder, shard: Shard) -> tuple[bytes, list[AudioError]]:
-    """A shard's file, a row a recording, and those that failed, which its metadata names."""
+    """The content of a shard's file, with one row per recording, and the failures in its
+    metadata.
+    """
     fingerprint = shard.fingerprint()
     failures: list[AudioError] = []
     numbers: list[int] = []
@@ -112,8 +114,8 @@ def _embed(embedder: Embedder, shard: Shard) -> tuple[bytes, list[AudioError]]:
 
 
 def parts_table(numbers: Ints, vectors: Vectors, seconds: Floats, moments: Floats) -> pa.Table:
-    """The rows of a shard: recordings' numbers in it (K,), parts (K, 2, E) and what they last
-    (K, 2), and the moments (K,) between them.
+    """A shard's table: recordings' rows in the shard (K,), vectors of parts (K, 2, E), their
+    durations (K, 2), and the moments between them (K,).
     """
     flat = pa.array(vectors.reshape(-1))
     return pa.table(
@@ -130,9 +132,9 @@ def parts_table(numbers: Ints, vectors: Vectors, seconds: Floats, moments: Float
 def _batches(
     embedder: Embedder, shard: Shard, failures: list[AudioError]
 ) -> Iterator[tuple[list[int], list[Wave], list[Floats]]]:
-    """Rows of a shard, their audio, and the seconds that trimming left of it (K, 2).
+    """Batches of a shard's rows, their audio, and the times of it that trimming left (K, 2).
 
-    What cannot be read joins the `failures`.
+    Unreadable recordings are added to `failures`.
     """
     rows: list[int] = []
     waves: list[Wave] = []
@@ -153,7 +155,7 @@ def _batches(
 
 
 def _parse(content: bytes, rows: Ints) -> SplitRecordings:
-    """The recordings of a shard's file, whose numbers are `rows`; raises one of `DAMAGED`."""
+    """The recordings in a shard's file, whose rows are `rows`; raises one of `DAMAGED`."""
     table = pa.ipc.open_file(content).read_all()
     table.validate(full=True)
     parts = vectors_of(table) if len(table) else np.zeros((0, 2), np.float32)
@@ -170,10 +172,10 @@ def _parse(content: bytes, rows: Ints) -> SplitRecordings:
 
 
 def _saved_failures(folder: Folder, shard: Shard) -> list[AudioError] | None:
-    """The failures of a shard that is saved and whole; None while it is not."""
+    """The failures of a saved shard; None if it is missing or damaged."""
     numbers = np.arange(len(shard.utterances))
     failures = shard.saved_failures(folder, lambda content: _parse(content, numbers))
     paths = {row.path for row in shard.utterances}
     if failures is None or paths.issuperset(failure.path for failure in failures):
         return failures
-    return None  # the corpus was moved, and they name the old paths
+    return None  # the corpus was moved, and they have the old paths

@@ -1,10 +1,10 @@
-"""From recordings to vectors: readers decode ahead while the model works; memory is bounded.
+"""Embed recordings with bounded memory, while threads decode the next ones.
 
     shard 0 ──▶ lengths ──▶ groups, shortest recordings first ──▶ readers ──▶ model ──▶ result 0
     shard 1 ──▶ lengths …   (looked up while the groups of shard 0 are read)
 
-Within a shard utterances are taken in the order of their lengths, so that little is padding, and
-put back into the corpus's order at its end.
+Utterances of a shard are embedded in the order of their lengths, to reduce padding, and then put
+back into the corpus's order.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from timbral.io.types import Vectors
 __all__ = ["GroupProgress", "embed_shards"]
 
 BATCHES_PER_GROUP = 16
-"""batches of the model whose audio is given to it together"""
+"""batches of the model in one group"""
 GroupProgress = Callable[[int, float, int], None]
-"""called with the utterances of a group, usable or not, the seconds of audio embedded, and how many
-were not usable"""
-_Look = tuple[tuple[int, int], float]
-"""the stamp of a recording's file, and its seconds, before it is read"""
+"""called after each group with its number of utterances, usable or not, the seconds of audio
+embedded, and the number of unusable ones"""
+_FileInfo = tuple[tuple[int, int], float]
+"""the stamp of a recording's file, and its estimated duration, before it is read"""
 GROUPS_AHEAD = 2
-"""whose audio is held decoded; a longer recording is read when nothing else is held"""
+"""groups whose audio is in memory; a longer recording is read when no other is"""
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Rows of one shard, of near length, that are read and embedded together."""
+    """Rows of one shard, of similar length, that are read and embedded together."""
 
     shard: Shard
     input: Input
@@ -57,8 +57,8 @@ def embed_shards(
 ) -> Iterator[ShardResult]:
     """Embed shards one after another; `readers` threads run ahead into the next shard.
 
-    With `strict` the first recording that cannot be used raises its AudioError. `progress` is
-    called after each group of recordings, of which a shard has many.
+    With `strict`, the first unusable recording raises its AudioError. `progress` is called after
+    each group of recordings.
     """
     partial: PartialShard | None = None
     for group, contents in _read_ahead(embedder, shards, readers):
@@ -78,7 +78,7 @@ def embed_shards(
 def _embed_group(
     group: _Group, contents: Sequence[Content | AudioError], partial: PartialShard
 ) -> Iterator[tuple[int, AudioError]]:
-    """Vectors of a group into its shard; yields the rows that have none, and why."""
+    """Add the vectors of a group to its shard; yields the failed rows with their errors."""
     usable: dict[int, Content] = {}
     for row, content in zip(group.rows, contents, strict=True):
         if isinstance(content, AudioError):
@@ -92,12 +92,12 @@ def _embed_group(
         usable.items(), vectors, finite_rows(vectors), strict=True
     ):
         if finite:
-            partial.rows[row] = _made_of(content, vector, group.input.seconds(content))
+            partial.rows[row] = _embedded_row(content, vector, group.input.seconds(content))
         else:
             yield row, no_finite_vector(group.shard.utterances[row].path)
 
 
-def _made_of(content: Content, vector: Vectors, seconds: float) -> EmbeddedRow:
+def _embedded_row(content: Content, vector: Vectors, seconds: float) -> EmbeddedRow:
     quality = content.quality
     if quality is None:
         return EmbeddedRow(vector, seconds)
@@ -110,7 +110,7 @@ def _made_of(content: Content, vector: Vectors, seconds: float) -> EmbeddedRow:
 def _read_ahead(
     embedder: Embedder, shards: Iterable[Shard], readers: int
 ) -> Iterator[tuple[_Group, list[Content | AudioError]]]:
-    """Groups and what their files hold, or why they cannot be used; at most two groups ahead."""
+    """Groups with the contents of their files or errors, of which at most two are read ahead."""
     limit = BATCHES_PER_GROUP * embedder.runtime.seconds_per_batch
     with ThreadPoolExecutor(readers) as pool:
         ahead: deque[tuple[_Group, list[Future[Content | AudioError]]]] = deque()
@@ -131,12 +131,12 @@ def _read_ahead(
 def _groups(
     embedder: Embedder, shards: Iterable[Shard], pool: ThreadPoolExecutor, limit: float
 ) -> Iterator[_Group]:
-    """Groups of shards; a shard's lengths are looked up before the shard before it is read."""
-    upcoming: deque[tuple[Shard, Input, dict[int, Future[_Look]]]] = deque()
+    """Groups of shards; the lengths of a shard are looked up before the previous one is read."""
+    upcoming: deque[tuple[Shard, Input, dict[int, Future[_FileInfo]]]] = deque()
     for shard in shards:
         input = input_of(embedder, shard.utterances[0].path)
         lengths = {
-            row: pool.submit(_look, input, utterance.path)
+            row: pool.submit(_file_info, input, utterance.path)
             for row, utterance in enumerate(shard.utterances)
             if row not in shard.known
         }
@@ -147,20 +147,20 @@ def _groups(
         yield from _groups_by_length(*upcoming.popleft(), limit)
 
 
-def _look(input: Input, path: str) -> _Look:
+def _file_info(input: Input, path: str) -> _FileInfo:
     return file_stamp(path), input.estimated_seconds(path)
 
 
 def _groups_by_length(
-    shard: Shard, input: Input, lengths: dict[int, Future[_Look]], limit: float
+    shard: Shard, input: Input, lengths: dict[int, Future[_FileInfo]], limit: float
 ) -> Iterator[_Group]:
-    """Groups of `limit` seconds or less, or of one longer recording; the shortest come first.
+    """Groups of at most `limit` seconds, or of one longer recording, the shortest first.
 
-    One without rows, where all vectors of the shard are known.
+    A single group without rows if all vectors of the shard are known.
     """
-    looks = {row: length.result() for row, length in lengths.items()}
-    seconds = {row: length for row, (_, length) in looks.items()}
-    stamps = {row: stamp for row, (stamp, _) in looks.items()}
+    infos = {row: length.result() for row, length in lengths.items()}
+    seconds = {row: length for row, (_, length) in infos.items()}
+    stamps = {row: stamp for row, (stamp, _) in infos.items()}
     shard = replace(shard, stamps={**shard.stamps, **stamps})
     rows: list[int] = []
     total = 0.0

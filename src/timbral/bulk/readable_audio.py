@@ -1,7 +1,7 @@
-"""Which recordings a page may hold: those of the corpus, not all that a table names.
+"""Decide which recordings may be read for a page: those of the corpus, not all paths in a table.
 
-A table of vectors may be a stranger's. Its paths alone make nothing be fetched, and put no private
-recording into a page that is passed on.
+A table of vectors may be untrusted. A path in it alone must not cause a download, or put a private
+recording into a page that is shared.
 """
 
 from __future__ import annotations
@@ -28,19 +28,20 @@ __all__ = ["ReadableAudio", "Silence", "silence_of"]
 
 @dataclass(frozen=True)
 class Silence:
-    """That no recording of a table of vectors may be read."""
+    """The reason why no recording of a table of vectors may be read."""
 
     reason: str
-    """the first recording, and why it is not read"""
+    """the first recording, and why it may not be read"""
     folder: str
-    """that holds them all, to be named as `corpus`; "" where they are not on this machine"""
+    """the folder with all recordings, to be given as `corpus`; "" if they are not on this
+    machine"""
 
 
 class ReadableAudio:
-    """What lies below the `corpus` that was named, else what the `embed` job was about.
+    """The recordings that may be read: those in the given `corpus`, else those of the `embed` job.
 
-    Of the job that is: recordings below its folder, and those that its table, list or prepared
-    data names. URLs are read only below a `corpus` that was named.
+    The latter are the recordings below the job's folder, and those in its table, list or prepared
+    data. URLs are read only below a given `corpus`.
     """
 
     def __init__(self, embeddings: Path, corpus: str | Path | None) -> None:
@@ -48,7 +49,7 @@ class ReadableAudio:
         self._root = location_of(corpus) if corpus is not None else _corpus_of_job(embeddings)
 
     def refusal(self, path: str) -> str:
-        """Why a recording is not read; "" for one that may be."""
+        """Why a recording may not be read; "" if it may."""
         if not path:
             return "the path of its recording is unknown; pass `paths` when you import vectors"
         file = Segment.of(path).file
@@ -67,7 +68,7 @@ class ReadableAudio:
 
     @cached_property
     def _listed(self) -> frozenset[str]:
-        """The recordings that the job's corpus names where it is a table, a list or prepared."""
+        """The recordings in the job's corpus, if it is a table, a list or prepared data."""
         assert self._root is not None
         root = Path(self._root)
         layouts = ["folder"] if root.is_file() or prepared_format(root) else ["kaldi", "lhotse"]
@@ -81,9 +82,9 @@ class ReadableAudio:
 
 
 def silence_of(embeddings: Path, corpus: str | Path | None) -> Silence | None:
-    """Whether a page of these vectors would have no sound at all; None where it may have some.
+    """Why a page of these vectors would have no audio at all; None if it may have some.
 
-    None, too, where the table cannot be read, which its readers tell.
+    Also None if the table cannot be read, for which its readers raise an error.
     """
     table = embeddings / UTTERANCES if embeddings.is_dir() else embeddings
     try:
@@ -98,7 +99,7 @@ def silence_of(embeddings: Path, corpus: str | Path | None) -> Silence | None:
 
 
 def _common_folder(paths: Iterable[str]) -> str:
-    """The lowest folder above all recordings; "" where one is elsewhere, or only the root is."""
+    """The common folder of all recordings; "" if one does not exist, or only the root is common."""
     files = {Segment.of(path).file for path in paths}
     if not files or any(is_url(file) or not Path(file).is_file() for file in files):
         return ""
@@ -107,7 +108,7 @@ def _common_folder(paths: Iterable[str]) -> str:
 
 
 def _corpus_of_job(embeddings: Path) -> str | None:
-    """Where the corpus of an `embed` folder lies, if it says so and that is no URL."""
+    """The location of the corpus of an `embed` folder; None if unknown, or a URL."""
     folder = embeddings if embeddings.is_dir() else embeddings.parent
     for path in sorted(folder.glob(f"{WORK_FOLDER}*/{JOB_FILE}")):
         try:

@@ -1,4 +1,4 @@
-"""Vectors of another folder, or of a corpus that lay elsewhere, for a job that begins."""
+"""Begin a job with the vectors of another folder, or of a corpus that was moved."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def begin_job(
     *,
     beside_audio: bool,
 ) -> tuple[KnownRows, str]:
-    """Tie a folder of shards to a job; what it knows already, and where its corpus was, or "".
+    """Tie a folder of shards to a job; returns known rows and the corpus's earlier location or "".
 
-    Raises DataError where the folder is another job's, or `reuse` has nothing for this one.
+    Raises DataError if the folder belongs to another job, or `reuse` has no vectors for this one.
     """
     known = KnownRows()
     moved_from = _follow_corpus(folder, job, utterances, known, beside_audio)
@@ -49,26 +49,27 @@ def _begin_with(
     utterances: Sequence[Utterance],
     known: KnownRows,
 ) -> None:
-    """Tie `folder` to a job that begins with the vectors of the output folder `earlier`.
+    """Tie `folder` to a job that begins with the vectors in the output folder `earlier`.
 
-    Shards of the same job are copied; those of recordings that have changed since are embedded
-    again afterwards, as in a second run. The rows of another corpus become `known`: those of the
-    same recordings are found among them. `folder` is tied to the job before the first copy, so
-    that a killed one is nobody else's, and one that has begun keeps its own shards. Raises
-    DataError where `earlier` holds no vectors of this encoder, or none of these recordings, or
-    `folder` those of another job.
+    Shards of the same job are copied; those with changed recordings are embedded again later, as in
+    a second run. The rows of another corpus are added to `known`, where the same recordings are
+    found. `folder` is tied to the job before the first copy, so that after a kill no other job
+    takes it; a job that has begun keeps its own shards.
+
+    Raises DataError if `earlier` has no vectors of this encoder or none of these recordings, or if
+    `folder` belongs to another job.
     """
-    source, its_job = _shards_of(earlier, job)
+    source, earlier_job = _shards_of(earlier, job)
     has_begun = folder.read(JOB_FILE) is not None
-    if its_job != job:
+    if earlier_job != job:
         known.add_all(source)
         if not has_begun and not known.holds_any_of(utterances):
             raise DataError(
                 f"{location_of(earlier)}: has no vectors to reuse: none of the recordings of its "
-                f"corpus ({its_job.corpus}) has the content of one of these"
+                f"corpus ({earlier_job.corpus}) has the content of one of these"
             )
     tie_folder(folder, job)
-    for name in source.names() if its_job == job else ():
+    for name in source.names() if earlier_job == job else ():
         if name.endswith(".arrow") and not (has_begun and folder.has(name)):
             folder.write(name, source.read(name) or b"")
 
@@ -80,11 +81,12 @@ def _follow_corpus(
     known: KnownRows,
     beside_audio: bool,
 ) -> str:
-    """Tie a folder of shards to the job of its corpus where that was moved; where it was, or "".
+    """If the corpus of a folder of shards was moved, tie the folder to its new job.
 
-    A corpus was moved if each recording with a vector in the folder is there with its id and its
-    content, so that no vector is lost. Beside the audio, the folder was moved with its corpus.
-    The rows of the folder become `known`. Nothing is done for any other job.
+    Returns the corpus's earlier location; "" if it was not moved. It was moved if all recordings
+    with vectors in the folder are in the new corpus, with equal ids and content, so that no vector
+    is lost; a folder next to the audio was moved with its corpus. The rows of the folder are added
+    to `known`.
     """
     content = folder.read(JOB_FILE)
     if content is None or folder.read(RECORDINGS_FILE) is not None:
@@ -100,17 +102,20 @@ def _follow_corpus(
 
 
 def _shards_of(earlier: str | Path, job: EmbedJob) -> tuple[Folder, EmbedJob]:
-    """The folder of shards of the same encoder; formats beside the audio have one for each."""
+    """The folder of shards of the same encoder in `earlier`, and its job.
+
+    Formats next to the audio have one such folder per encoder.
+    """
     reason = "is not a folder of `timbral embed`, so there are no vectors to reuse"
     for folder in _candidates(earlier):
         content = folder.read(JOB_FILE)
         if content is None or folder.read(RECORDINGS_FILE) is not None:
             continue
-        there = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}")
-        words = there.differing_words(replace(job, corpus=there.corpus))
-        if not words:
-            return folder, there
-        reason = f"its vectors cannot be reused: they were made with other {words}"
+        found = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}")
+        differing = found.differing_words(replace(job, corpus=found.corpus))
+        if not differing:
+            return folder, found
+        reason = f"its vectors cannot be reused: they were made with other {differing}"
     raise DataError(f"{location_of(earlier)}: {reason}")
 
 

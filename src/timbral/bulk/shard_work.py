@@ -1,4 +1,4 @@
-"""The shards of a job: what is missing is embedded, and all of them are read."""
+"""Embed the missing shards of a job, and read all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from timbral.io.storage import Folder
 __all__ = ["EmbedProgress", "WorkDone", "embed_missing", "read_shards", "write_failures"]
 
 EmbedProgress = Callable[[int, int, float, int], None]
-"""utterances done, all of them, seconds of audio embedded by this run, recordings that failed"""
+"""called with the number of utterances done and in all, the seconds of audio embedded by this run,
+and the number of failures"""
 
 
 def embed_missing(
@@ -30,7 +31,7 @@ def embed_missing(
     progress: EmbedProgress,
     known: KnownRows | None = None,
 ) -> WorkDone:
-    """Embed the shards that are not there yet, but for rows that are known; what was done."""
+    """Embed the missing shards, except for known rows."""
     missing = []
     work = WorkDone(progress, sum(len(shard.utterances) for shard in shards))
     for shard in shards:
@@ -50,17 +51,17 @@ def embed_missing(
 
 @dataclass
 class WorkDone:
-    """What is done: whole shards, and groups of recordings of the shard in work."""
+    """The progress of a job: finished shards, and groups of recordings of the current shard."""
 
     progress: EmbedProgress
     total: int
     done: int = 0
-    """utterances of whole shards"""
+    """utterances in finished shards"""
     seconds: float = 0.0
-    """of audio embedded by this run"""
+    """audio embedded by this run"""
     failures: int = 0
     group_done: int = 0
-    """utterances of the shard in work"""
+    """utterances done in the current shard; likewise the next two"""
     group_seconds: float = 0.0
     group_failures: int = 0
 
@@ -85,7 +86,9 @@ class WorkDone:
 def read_shards(
     shards: Sequence[Shard], folder: Folder, utterances: Sequence[Utterance]
 ) -> tuple[pa.Table, list[dict[str, str]]]:
-    """All shards as one table in the order of the utterances; and failures, the list's first."""
+    """All shards as one table, in the order of the utterances, and all failures, beginning with
+    those of the manifest itself.
+    """
     listed = utterances.failures if isinstance(utterances, Manifest) else ()
     failures = [failure.as_dict() for failure in listed]
     tables = []

@@ -1,7 +1,7 @@
-"""Shards of a corpus: so many utterances are embedded and saved together.
+"""Shards of a corpus: utterances that are embedded and saved together.
 
-A job that was killed is resumed behind the shards that are saved; a shard in which a recording
-was repaired or replaced since is made again, from the vectors that are known and new ones.
+A killed job resumes after its saved shards. A shard in which a recording was repaired or replaced
+is made again, from known vectors and new ones.
 """
 
 from __future__ import annotations
@@ -42,51 +42,51 @@ __all__ = [
 
 HASHING_THREADS = 4
 DAMAGED = (pa.ArrowException, OSError, LookupError, ValueError, TypeError, AttributeError)
-"""what reading a damaged file of Arrow raises"""
+"""errors that reading a damaged Arrow file raises"""
 SHARD_UTTERANCES = {"cpu": 64, "cuda": 512}
-"""what a killed job embeds again, at most, for each worker"""
+"""size of a shard, by device; a killed job loses at most one shard per worker"""
 
 
 @dataclass(frozen=True)
 class EmbeddedRow:
-    """What was made of one recording."""
+    """The result for one recording."""
 
     vector: Vectors
     """(E,)"""
     seconds: float
-    """of audio that it was made of"""
+    """duration of the embedded audio"""
     speech_seconds: float | None = None
     risks: list[str] | None = None
-    """kinds; None where the recording was not measured"""
+    """kinds of its risks; None if the recording was not measured"""
     bandwidth_hz: float | None = None
     snr_db: float | None = None
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Some utterances, in the corpus's order."""
+    """Consecutive utterances of a corpus."""
 
     number: int
     utterances: Sequence[Utterance]
     known: Mapping[int, EmbeddedRow] = field(default_factory=dict)
-    """by row, what need not be embedded again"""
+    """known results, by row"""
     states: Mapping[int, FileState] = field(default_factory=dict)
-    """by row, what the file of one that is known was when it was looked up"""
+    """states of the files of known rows when they were looked up, by row"""
     stamps: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    """by row, that of its file before it was read"""
+    """stamps of the files before they were read, by row"""
 
     movable: bool = False
-    """whether the recordings may lie elsewhere: then content stands for paths on a disk"""
+    """whether the recordings may be moved: files are then identified by content, not by path"""
 
     @property
     def file_name(self) -> str:
         return shard_file_name(self.number)
 
     def fingerprint(self) -> str:
-        """Which utterances it is made of, and what their files are now, as JSON.
+        """A hash of the utterances, and the states of their files, as JSON.
 
-        A file that was written since it was read, as in a folder that is being filled, has no
-        state: the recording is embedded again by the next job.
+        A file that was written after it was read, as in a folder that is being filled, has no
+        state, so the next job embeds the recording again.
         """
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
             files = list(pool.map(self._file_state, range(len(self.utterances))))
@@ -101,9 +101,9 @@ class Shard:
         return known if file_stamp(path) == known.stamp else FileState.of(path, known.stamp)
 
     def is_made_of(self, fingerprint: str) -> bool:
-        """Whether the recordings are those that a fingerprint was taken of.
+        """Whether a fingerprint is of the same recordings, and their files are unchanged.
 
-        A file of the same size that was written since is read: it may have been copied or touched.
+        A file of the same size with another stamp is hashed, because it may have been copied.
         """
         saved = parse_json(fingerprint)
         if saved["utterances"] != self._names_sha256():
@@ -112,7 +112,7 @@ class Shard:
         return all(FileState(*file).is_of(row.path) for row, file in pairs)
 
     def _names_sha256(self) -> str:
-        """Of the five columns of the utterances."""
+        """SHA-256 of the five columns of the utterances."""
         names = [row.names() for row in self.utterances]
         if self.movable:
             on_disk = (each for each in names if file_stamp(each["path"])[0] >= 0)
@@ -124,10 +124,9 @@ class Shard:
     def saved_failures(
         self, folder: Folder, check: Callable[[bytes], object] = bytes
     ) -> list[AudioError] | None:
-        """The recordings of this shard that failed; None while it is not embedded and saved.
+        """The failures in the saved shard; None if it is missing, outdated or damaged.
 
-        A damaged file counts as none, also one of which `check` raises one of `DAMAGED`: the shard
-        is embedded again.
+        It is damaged, too, if `check` raises one of `DAMAGED` for the file's content.
         """
         content = folder.read(self.file_name)
         if content is None:
@@ -145,19 +144,19 @@ class Shard:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """A shard that was embedded: its file, and what the progress shows."""
+    """An embedded shard: its file, and numbers for the progress."""
 
     file_name: str
     content: bytes
     num_utterances: int
     num_failures: int
     audio_seconds: float
-    """embedded for it; without what was known"""
+    """duration of the audio embedded for it, without known rows"""
 
 
 @dataclass(frozen=True)
 class PartialShard:
-    """What a shard's utterances gave so far, by their rows in the shard."""
+    """The results of a shard so far, by row in the shard."""
 
     shard: Shard
     rows: dict[int, EmbeddedRow] = field(default_factory=dict)
@@ -165,7 +164,7 @@ class PartialShard:
 
     @classmethod
     def of(cls, shard: Shard) -> PartialShard:
-        """What is known of a shard before its work begins."""
+        """The results of a shard that are known before it is embedded."""
         return cls(shard, dict(shard.known))
 
     @property
@@ -173,7 +172,9 @@ class PartialShard:
         return len(self.rows) + len(self.failures) == len(self.shard.utterances)
 
     def result(self, embedder: Embedder) -> ShardResult:
-        """The shard's Arrow file: the columns of utterances.parquet; failures in its metadata."""
+        """The finished shard: an Arrow file with the columns of utterances.parquet, and failures in
+        its metadata.
+        """
         utterances = self.shard.utterances
         failures = [
             self.failures[row].as_dict() | utterances[row].names() for row in sorted(self.failures)
@@ -198,28 +199,29 @@ class PartialShard:
     def _columns(self, embedder: Embedder) -> dict[str, Any]:
         rows = sorted(self.rows)
         kept = [self.shard.utterances[row] for row in rows]
-        made = [self.rows[row] for row in rows]
-        stacked = np.stack([row.vector for row in made]) if made else np.empty(0, np.float32)
+        results = [self.rows[row] for row in rows]
+        vectors = [result.vector for result in results]
+        stacked = np.stack(vectors) if vectors else np.empty(0, np.float32)
         return {
             "utterance": [row.utterance for row in kept],
             "speaker": [row.speaker for row in kept],
             "session": [row.session for row in kept],
             "path": [row.path for row in kept],
-            "duration_seconds": [row.seconds for row in made],
+            "duration_seconds": [result.seconds for result in results],
             "embedding": pa.FixedSizeListArray.from_arrays(stacked.ravel(), embedder.embedding_dim),
             "encoder": [embedder.name] * len(rows),
             "weights_sha256": [embedder.weights_sha256] * len(rows),
             "license": [embedder.license] * len(rows),
-            "speech_seconds": [row.speech_seconds for row in made],
-            "risks": [row.risks for row in made],
-            "bandwidth_hz": [row.bandwidth_hz for row in made],
-            "snr_db": [row.snr_db for row in made],
+            "speech_seconds": [result.speech_seconds for result in results],
+            "risks": [result.risks for result in results],
+            "bandwidth_hz": [result.bandwidth_hz for result in results],
+            "snr_db": [result.snr_db for result in results],
             "embedding_sha256": [embedder.embedding_identity()] * len(rows),
         }
 
 
 def arrow_content(table: pa.Table) -> bytes:
-    """A table, with its metadata, as the content of an Arrow file."""
+    """The content of an Arrow file with a table and its metadata."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
@@ -227,21 +229,21 @@ def arrow_content(table: pa.Table) -> bytes:
 
 
 def shard_file_name(number: int) -> str:
-    """Of the shard of this number in its folder."""
+    """The name of the file of a shard, by its number."""
     return f"{number:06d}.arrow"
 
 
 def split_into_shards(utterances: Sequence[Utterance], device: str) -> list[Shard]:
-    """Shards of a corpus; their size depends on the device alone, never on the workers."""
+    """The shards of a corpus, whose size depends on the device only, not on the workers."""
     size = SHARD_UTTERANCES.get(device, SHARD_UTTERANCES["cpu"])
     starts = range(0, len(utterances), size)
     return [Shard(number, utterances[start : start + size]) for number, start in enumerate(starts)]
 
 
 def read_shard(folder: Folder, shard: Shard) -> tuple[pa.Table, list[dict[str, str]]]:
-    """The rows of a finished shard, and its failures."""
+    """The rows and failures of a finished shard; DataError if its file is damaged."""
     content = folder.read(shard.file_name)
-    assert content is not None, "the shards were all embedded"
+    assert content is not None, "all shards were embedded"
     path = f"{folder.location}/{shard.file_name}"
     try:
         table = parse_shard(content, path)
@@ -259,18 +261,18 @@ def parse_shard(content: bytes, path: str) -> pa.Table:
     """The rows of a shard's file, with its metadata; raises one of `DAMAGED`, or DataError."""
     table = pa.ipc.open_file(content).read_all()
     table.validate(full=True)
-    whole = _checked(table, path) if table.num_rows else table
+    checked = _checked(table, path) if table.num_rows else table
     for column in OPTIONAL_FIELDS:
-        if column.name not in whole.column_names:  # an older version wrote it
-            whole = whole.append_column(column, pa.nulls(len(table), column.type))
-    last = [column.name for column in OPTIONAL_FIELDS]  # in one order, as tables are joined
-    return whole.select([name for name in whole.column_names if name not in last] + last)
+        if column.name not in checked.column_names:  # an older version wrote it
+            checked = checked.append_column(column, pa.nulls(len(table), column.type))
+    last = [column.name for column in OPTIONAL_FIELDS]  # in one order, to concatenate tables
+    return checked.select([name for name in checked.column_names if name not in last] + last)
 
 
 def _checked(table: pa.Table, path: str) -> pa.Table:
-    """The columns of a shard in their types, with its metadata."""
+    """The columns of a shard, checked and in their types, with its metadata."""
     columns, size = utterance_columns(table, path)
     columns |= {name: table[name] for name in table.column_names if name not in columns}
     schema = pa.schema([item for item in embedded_schema(size) if item.name in columns])
-    whole = pa.table([columns[name] for name in schema.names], schema.names).cast(schema)
-    return whole.replace_schema_metadata(table.schema.metadata)
+    typed = pa.table([columns[name] for name in schema.names], schema.names).cast(schema)
+    return typed.replace_schema_metadata(table.schema.metadata)
