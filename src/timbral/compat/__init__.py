@@ -1,1 +1,1 @@
-"""Configs and command lines of ddvc and PaddleSpeech, read as they are."""
+"""Compatibility with configs and command lines of ddvc and PaddleSpeech."""

@@ -1,8 +1,9 @@
-"""The command lines of ddvc's and PaddleSpeech's scripts, as words of timbral's own verbs.
+"""Translate the command lines of ddvc's and PaddleSpeech's scripts to timbral's own.
 
-The scripts stand under the verb that does their work: PaddleSpeech's preprocess.py, train.py and
-inference.py under prepare, train and embed; ddvc's train_encoder.py and
-create_speaker_emb_dataset.py under train and embed. Dash and underscore are the same.
+The flags of a script are accepted by the verb that does its work: those of PaddleSpeech's
+preprocess.py, train.py and inference.py by prepare, train and embed; those of ddvc's
+train_encoder.py and create_speaker_emb_dataset.py by train and embed. Dashes and underscores are
+equivalent.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from timbral.errors import ConfigError
 __all__ = ["translate"]
 
 LAYOUTS = {"VCTK": "vctk", "LibriTTS": "libritts"}
-"""ddvc's --dataset_name"""
+"""values of ddvc's --dataset_name"""
 
 
 class _Parser(argparse.ArgumentParser):
-    """A script's flags; what it does not know comes back, a mistake is a ConfigError."""
+    """Parses the flags of a script; an invalid one raises ConfigError."""
 
     def __init__(self, script: str) -> None:
         super().__init__(script, allow_abbrev=False, add_help=False)
@@ -30,9 +31,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def translate(words: Sequence[str]) -> list[str]:
-    """Words behind `timbral` with a script's flags replaced; others come back as they are.
+    """The arguments of `timbral` with a script's flags replaced; any others are unchanged.
 
-    ConfigError when a flag of the script is missing or wrong.
+    Raises ConfigError if a flag of the script is missing or invalid.
     """
     if not words:
         return []
@@ -56,7 +57,7 @@ def _dashed(word: str) -> str:
 
 
 def _preprocess(words: Sequence[str]) -> list[str]:
-    """PaddleSpeech's preprocess.py: corpora by name, with commas between."""
+    """PaddleSpeech's preprocess.py: corpora by name, separated by commas."""
     parser = _Parser("PaddleSpeech's preprocess.py")
     parser.add_argument("--datasets-root", required=True)
     parser.add_argument("--output-dir", required=True)
@@ -88,7 +89,7 @@ def _train(words: Sequence[str]) -> list[str]:
 
 
 def _create_speaker_emb_dataset(words: Sequence[str]) -> list[str]:
-    """ddvc's create_speaker_emb_dataset.py: whole corpora, the files beside the audio."""
+    """ddvc's create_speaker_emb_dataset.py: whole corpora, with the files next to the audio."""
     parser = _Parser("ddvc's create_speaker_emb_dataset.py")
     parser.add_argument("--model-name", required=True)
     parser.add_argument("--dataset-name", required=True, choices=LAYOUTS)
@@ -106,7 +107,7 @@ def _create_speaker_emb_dataset(words: Sequence[str]) -> list[str]:
 
 
 def _inference(words: Sequence[str]) -> list[str]:
-    """PaddleSpeech's inference.py: one `.npy` for each recording, in a tree like the input's."""
+    """PaddleSpeech's inference.py: one `.npy` per recording, in a tree like the input's."""
     parser = _Parser("PaddleSpeech's inference.py")
     parser.add_argument("--input", required=True)
     parser.add_argument("--output", required=True)
@@ -133,6 +134,6 @@ def _inference(words: Sequence[str]) -> list[str]:
 
 
 def _device(name: str) -> str:
-    """ddvc's `best` is timbral's auto, PaddleSpeech's `gpu` is cuda."""
+    """The device in timbral for ddvc's `best` (auto) and PaddleSpeech's `gpu` (cuda)."""
     device, colon, number = name.partition(":")
     return {"best": "auto", "gpu": "cuda"}.get(device, device) + colon + number

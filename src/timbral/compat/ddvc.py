@@ -1,4 +1,4 @@
-"""ddvc's train_config.json: its 36 keys, its README's spellings, and 5 hidden arguments."""
+"""Translate ddvc's train_config.json: 36 keys, its README's spellings, and 5 hidden arguments."""
 
 from __future__ import annotations
 
@@ -38,13 +38,16 @@ ACCUMULATION = "trainer.gradient_accumulation_steps"
 
 
 def recognizes(content: Mapping[str, Any]) -> bool:
-    """Whether a file is ddvc's."""
+    """Whether the content of a file is a config of ddvc."""
     return "model_name" in content or "train_data_root" in content
 
 
 def translate(content: Mapping[str, Any], source: str) -> TranslatedConfig:
-    """What ddvc's file says. ConfigError, naming the file `source`, for a key that ddvc has not
-    got, or a value that timbral cannot keep to."""
+    """Translate the content of the file `source`.
+
+    Raises ConfigError for a key that ddvc does not have, and for a value that timbral does not
+    support.
+    """
     given = {SPELLINGS.get(key, key): value for key, value in content.items()}
     _check(given, source)
     for key, value in given.items():
@@ -95,7 +98,7 @@ def _fits(key: str, value: Any) -> bool:
 
 
 def _settings(values: Settings, source: str) -> tuple[Settings, str | None]:
-    """TrainConfig's dotted keys, and the name of the weights to begin with."""
+    """The settings by TrainConfig's dotted keys, and the name of the initial weights."""
     encoder, init = _encoder(values["model_name"], source)
     settings: Settings = {"encoder": encoder, "loss": {"name": "ge2e"}, "schedule.decay": "plateau"}
     settings |= {renamed: values[key] for key, renamed in RENAMED_KEYS.items()}
@@ -103,7 +106,7 @@ def _settings(values: Settings, source: str) -> tuple[Settings, str | None]:
     settings["tracking.audio_every"] = settings["tracking.plot_every"]
     settings["schedule.plateau_metric"] = _metric(values["scheduler_metrics"])
     if values["scheduler_metrics_avg_every"] is None:
-        # ddvc's scheduler then never steps; timbral's does, at its default
+        # ddvc's scheduler then never steps; timbral's does, with its default
         del settings["schedule.plateau_every"]
     if values["accumalate_gradient_every_scheduler"]:
         settings |= _accumulated(settings, source)
@@ -119,7 +122,7 @@ def _settings(values: Settings, source: str) -> tuple[Settings, str | None]:
 
 
 def _accumulated(settings: Settings, source: str) -> Settings:
-    """ddvc's optimizer steps only when its scheduler does; gradients add up until then."""
+    """The settings for gradients that accumulate until ddvc's scheduler steps."""
     batches = settings.get("schedule.plateau_every")
     if not batches or settings["schedule.plateau_metric"].startswith("val"):
         raise ConfigError(
@@ -133,7 +136,7 @@ def _accumulated(settings: Settings, source: str) -> Settings:
 
 
 def _encoder(name: str, source: str) -> tuple[Settings, str | None]:
-    """The encoder's section, and the name of the weights to begin with."""
+    """The encoder's section, and the name of the initial weights."""
     short = name.removeprefix("microsoft/")
     if short in PUBLISHED:
         encoder = PUBLISHED[short].encoder
@@ -148,15 +151,15 @@ def _encoder(name: str, source: str) -> tuple[Settings, str | None]:
     raise ConfigError(f"{source}: model_name: no encoder {short!r}{did_you_mean(short, known)}")
 
 
-def _metric(words: str) -> str:
-    """The metric that a name of ddvc stands for, told by the words in it, as there."""
-    if "val" in words:
-        return "val_eer" if "eer" in words.lower() else "val_loss"
-    return "batch_eer" if "eer" in words.lower() else "loss"
+def _metric(name: str) -> str:
+    """The metric for a name of ddvc, which is recognized by its parts, as in ddvc."""
+    if "val" in name:
+        return "val_eer" if "eer" in name.lower() else "val_loss"
+    return "batch_eer" if "eer" in name.lower() else "loss"
 
 
 def _learning_rate_of_run(output: Path, source: str) -> float:
-    """What ddvc's learning rate 0.0 means: that of the run which is resumed."""
+    """The learning rate of the run to resume, which ddvc's learning rate 0.0 stands for."""
     try:
         run = read_json(output / "run.json")
         return float(run["config"]["optimizer"]["learning_rate"])
@@ -168,7 +171,7 @@ def _learning_rate_of_run(output: Path, source: str) -> float:
 
 
 def _augment(values: Settings) -> Settings:
-    """The preset of ddvc's chain with ddvc's folders; a section without folders is off."""
+    """The preset of ddvc's augmentation with the given folders; sections without one are off."""
     augment: Settings = {"name": "ddvc"}
     for name, section in AUGMENT_SECTIONS.items():
         paths = values[f"augment_{name}_paths"]
@@ -208,11 +211,12 @@ def _run_settings(values: Settings, init: str | None) -> RunSettings:
 
 
 def _shown(key: str, value: Any) -> str:
+    """A value as text, except for the secret key."""
     return "(kept secret)" if key == "comet_key" and value else json.dumps(value)
 
 
 def _descriptions(settings: Settings, run: RunSettings) -> dict[str, str]:
-    """What each key of ddvc is in timbral, in words."""
+    """The translation of each key of ddvc, as text."""
     words = dict(IGNORED_KEYS)
     for key, renamed in RENAMED_KEYS.items():
         is_set = renamed in settings

@@ -1,4 +1,4 @@
-"""ddvc's keys: what they are called in timbral, and their values where its file has none."""
+"""The keys of ddvc's config: their names in timbral, and their default values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ZERO_VALUES: dict[str, int | None] = {
     "tracking.plot_every": None,
     "tracking.validation_plot_every": None,
 }
-"""what ddvc's 0, which is never, is in timbral: more steps than any run has, or none"""
+"""values in timbral for ddvc's 0, which means never: more steps than any run has, or None"""
 
 DEFAULTS: dict[str, Any] = {
     "run_id": "run",
@@ -58,7 +58,7 @@ DEFAULTS: dict[str, Any] = {
     "scheduler_metrics_avg_every": None,
     "accumalate_gradient_every_scheduler": False,
 }
-"""values of keys that the file has not got; model_name and train_data_root it must have"""
+"""default values of keys; model_name and train_data_root are required"""
 
 OPTIONAL_TYPES: dict[str, type] = {
     "val_data_root": str,
@@ -67,7 +67,7 @@ OPTIONAL_TYPES: dict[str, type] = {
     "data_parallel": list,
     "scheduler_metrics_avg_every": int,
 }
-"""what keys whose default is null may be besides null"""
+"""types of values other than null, for keys whose default is null"""
 
 RENAMED_KEYS = {
     "window_size_s": "data.crop_seconds",
@@ -85,7 +85,7 @@ RENAMED_KEYS = {
     "vis_val_art_every": "tracking.validation_plot_every",
     "annote_point": "tracking.label_points",
 }
-"""the same value under another name"""
+"""keys with the same value under another name"""
 
 COUNTED_IN_BATCHES = (
     "trainer.log_every",
@@ -96,7 +96,7 @@ COUNTED_IN_BATCHES = (
     "tracking.audio_every",
     "tracking.validation_plot_every",
 )
-"""what ddvc counts in batches, and timbral in steps of the optimizer"""
+"""keys that count batches in ddvc, and optimizer steps in timbral"""
 
 AUGMENT_SECTIONS = {"noises": "noise", "musics": "music", "reverbs": "rir"}
 """ddvc's folders of noise, music and RIRs, and timbral's sections for them"""
@@ -108,7 +108,7 @@ SPELLINGS = {
     },
     "accumulate_gradient_every_scheduler": "accumalate_gradient_every_scheduler",
 }
-"""spellings of ddvc's README, or the right one, and those that its code reads"""
+"""spellings in ddvc's README, and the correct one, with those that its code reads"""
 
 IGNORED_KEYS = {
     "model_sample_rate": "16 kHz, as in every encoder of timbral",
@@ -120,7 +120,7 @@ IGNORED_KEYS = {
     "num_workers": "one thread makes the batches ahead; their number changes nothing",
     "activation_function": "none: the loss is GE2E softmax",
 }
-"""keys that set nothing, and why"""
+"""keys without effect, and why"""
 
 ALLOWED_VALUES = {"model_sample_rate": (16_000,), "activation_function": (None,)}
 """keys that may only have these values"""

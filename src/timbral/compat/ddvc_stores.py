@@ -1,4 +1,4 @@
-"""Folders of recordings that ddvc's config names, as stores beside the run."""
+"""Prepare the folders of recordings in ddvc's config, and convert its epochs to steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from timbral.io.types import Progress
 __all__ = ["prepare_audio", "with_epochs"]
 
 UNPROCESSED = Preprocessing(trim="none", min_rms_dbfs=None)
-"""ddvc trains on recordings as they are"""
+"""ddvc does not preprocess recordings"""
 
 
 def prepare_audio(
@@ -30,24 +30,27 @@ def prepare_audio(
     workers: int = 1,
     progress: Progress = lambda done, total: None,
 ) -> tuple[Path, Path | None]:
-    """Stores of what to train and to validate on, in ``OUTPUT.data``, made once.
+    """Prepare the training and validation data, once, in ``OUTPUT.data``; returns the folders.
 
-    They lie beside the run, not in it, so that they stay where they are when a run is renamed.
-    Raises DataError, before anything is written, for a folder without recordings.
+    That folder is next to the run, not in it, so that it stays in place when the run is renamed.
+    Raises ConfigError without a folder of training data, and DataError, before anything is written,
+    for a folder without recordings.
     """
     if run.training_audio is None:
         raise ConfigError("data is required: a folder made by `timbral prepare`")
     corpora = {"training": _recordings(run.training_audio, run.sessions)}
     if run.validation_audio is not None:
         corpora["validation"] = _recordings(run.validation_audio, run.sessions)
-    beside = output.with_name(f"{output.name}.data")
+    folder = output.with_name(f"{output.name}.data")
     for name, rows in corpora.items():
-        prepare(rows, beside / name, UNPROCESSED, workers=workers, progress=progress)
-    return beside / "training", beside / "validation" if "validation" in corpora else None
+        prepare(rows, folder / name, UNPROCESSED, workers=workers, progress=progress)
+    return folder / "training", folder / "validation" if "validation" in corpora else None
 
 
 def _recordings(root: Path, sessions: bool) -> Sequence[Utterance]:
-    """The recordings of a folder by speaker; those in folders below a speaker's only if asked."""
+    """The recordings in a folder with one folder per speaker; in subfolders only with
+    `sessions`.
+    """
     rows: Sequence[Utterance] = find_utterances(root, "folder")
     if not sessions:
         rows = [row for row in rows if not row.session]
@@ -60,7 +63,7 @@ def _recordings(root: Path, sessions: bool) -> Sequence[Utterance]:
 
 
 def with_epochs(recipe: Recipe, store: Path) -> TrainConfig:
-    """The recipe's config; epochs become the steps that hold as many utterances."""
+    """The recipe's config, with the number of steps that correspond to its epochs."""
     config, epochs = recipe.config, recipe.run.epochs
     if epochs is None:
         return config

@@ -1,4 +1,4 @@
-"""The settings of PaddleSpeech's config that its inference reads, for an Embedder."""
+"""Apply the settings that PaddleSpeech's inference reads from its config to an Embedder."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ FRAMES = "data.partial_n_frames"
 OVERLAP = "data.partial_overlap_ratio"
 COVERAGE = "data.min_pad_coverage"
 INFERENCE_KEYS = (RMS_LEVEL, FRAMES, COVERAGE, OVERLAP)
-"""what inference takes; the rest is part of the front-end, said by the weights, or of no use"""
+"""the keys that inference uses; others are part of the front-end or of the weights, or unused"""
 
 
 def with_settings(embedder: Embedder, config: Path | None, opts: Sequence[str]) -> Embedder:
-    """The Embedder with the windows and the RMS level of PaddleSpeech's YAML file and of `opts`,
-    pairs KEY VALUE.
+    """The Embedder with the windows and the RMS level in PaddleSpeech's YAML file and in `opts`,
+    which are pairs KEY VALUE.
 
-    ConfigError for an unknown key, a value that cannot be changed, or an encoder that takes
-    whole utterances.
+    Raises ConfigError for an unknown key, a value that cannot be changed, or windows for an encoder
+    that takes whole utterances.
     """
     settings = _settings(config, opts)
     level = settings.pop(RMS_LEVEL, None)
@@ -40,7 +40,7 @@ def with_settings(embedder: Embedder, config: Path | None, opts: Sequence[str]) 
 
 
 def _settings(config: Path | None, opts: Sequence[str]) -> dict[str, float]:
-    """The values of `INFERENCE_KEYS` that are given; `opts` come last."""
+    """The given values of `INFERENCE_KEYS`; `opts` override the file."""
     given = {**(_flat(read_document(config) or {}) if config else {}), **_pairs(opts)}
     settings = {
         key: read_number(key, value, "PaddleSpeech's config") for key, value in given.items()
@@ -52,7 +52,7 @@ def _settings(config: Path | None, opts: Sequence[str]) -> dict[str, float]:
 
 
 def _windows(embedder: Embedder, settings: Mapping[str, float]) -> Windows:
-    """The encoder's own windows with what is given replaced."""
+    """The encoder's windows with the given settings."""
     windows = embedder.windows
     if windows is None:
         names = ", ".join(key.partition(".")[2] for key in settings)
@@ -69,7 +69,7 @@ def _windows(embedder: Embedder, settings: Mapping[str, float]) -> Windows:
 
 
 def _flat(content: Any) -> dict[str, Any]:
-    """Sections of the file as keys such as ``data.n_mels``."""
+    """The sections of the file as dotted keys, such as ``data.n_mels``."""
     if not isinstance(content, dict):
         raise ConfigError(
             f"a config of PaddleSpeech has the sections data, model and training, got {content!r}"

@@ -1,4 +1,4 @@
-"""PaddleSpeech's config.yaml: sections data, model and training, with its defaults."""
+"""Translate PaddleSpeech's config.yaml, with its sections data, model and training."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ RENAMED_KEYS: dict[str, tuple[str, ...]] = {
     "training.save_interval": ("trainer.save_every",),
     "training.valid_interval": ("trainer.validate_every",),
 }
-"""the same number under another name"""
+"""keys with the same value under another name"""
 
 COMPUTED_KEYS: dict[str, Callable[[Settings], Settings]] = {
     "data.partial_n_frames": lambda values: {
@@ -69,7 +69,7 @@ COMPUTED_KEYS: dict[str, Callable[[Settings], Settings]] = {
         )
     },
 }
-"""what follows from one or two of PaddleSpeech's numbers"""
+"""keys whose translation is computed from one or two values"""
 
 DETECTOR = "the detector of `timbral prepare --trim webrtc` has PaddleSpeech's settings"
 
@@ -86,12 +86,17 @@ FIXED_KEYS: dict[str, str] = {
 
 
 def recognizes(content: Mapping[str, Any]) -> bool:
-    """Whether a file is PaddleSpeech's: only its has a section `model` or `training`."""
+    """Whether the content of a file is a config of PaddleSpeech: it has a section `model` or
+    `training`.
+    """
     return bool({"model", "training"} & content.keys())
 
 
 def translate(content: Mapping[str, Any], opts: Settings, source: str) -> TranslatedConfig:
-    """What a file, named `source`, and `opts` say, and how each of their keys is translated."""
+    """Translate the content of the file `source`, overridden by `opts`.
+
+    Raises ConfigError for unknown keys and sections, and for values that timbral does not support.
+    """
     given = {
         f"{section}.{key}": value
         for section, values in content.items()
@@ -106,7 +111,7 @@ def translate(content: Mapping[str, Any], opts: Settings, source: str) -> Transl
 
 
 def split_opts(opts: Sequence[str]) -> tuple[Settings, list[str]]:
-    """Pairs KEY VALUE: PaddleSpeech's as settings, timbral's as they are."""
+    """Split pairs KEY VALUE into PaddleSpeech's settings, and the words of timbral's own pairs."""
     settings: Settings = {}
     words: list[str] = []
     for key, text in zip(opts[::2], opts[1::2], strict=False):
@@ -116,7 +121,8 @@ def split_opts(opts: Sequence[str]) -> tuple[Settings, list[str]]:
             raise ConfigError(f"`opts`: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
         else:
             words += [key, text]
-    return settings, words + list(opts[len(opts) - len(opts) % 2 :])  # an odd one is refused later
+    # an odd last word is refused later
+    return settings, words + list(opts[len(opts) - len(opts) % 2 :])
 
 
 def as_opts(settings: Settings) -> list[str]:
@@ -126,7 +132,7 @@ def as_opts(settings: Settings) -> list[str]:
 
 
 def _own_keys(values: Settings, only: Iterable[str] | None = None) -> Settings:
-    """timbral's dotted keys for PaddleSpeech's `values`, or for those keys `only`."""
+    """timbral's dotted keys for PaddleSpeech's `values`; with `only`, for these keys only."""
     settings: Settings = {}
     for key in values if only is None else only:
         settings |= dict.fromkeys(RENAMED_KEYS.get(key, ()), values[key])
@@ -145,9 +151,9 @@ def _section(section: str, values: Any, source: str) -> Settings:
 
 
 def read_number(key: str, value: Any, source: str) -> float:
-    """The number that a value of PaddleSpeech's key stands for.
+    """The number that the value of a key of PaddleSpeech stands for.
 
-    Raises ConfigError for a key that PaddleSpeech has not got, and for anything but a number.
+    Raises ConfigError for a key that PaddleSpeech does not have, and for anything but a number.
     """
     if key not in DEFAULTS:
         raise ConfigError(f"{source}: unknown key {key!r}{did_you_mean(key, DEFAULTS)}")
@@ -163,7 +169,7 @@ def read_number(key: str, value: Any, source: str) -> float:
 
 
 def _number(key: str, value: Any, source: str) -> float:
-    """`read_number`; ConfigError also for another number than timbral has."""
+    """Like `read_number`, but also raises ConfigError for another value of a fixed key."""
     number = read_number(key, value, source)
     if key in FIXED_KEYS and number != DEFAULTS[key]:
         raise ConfigError(f"{source}: {key} can only be {DEFAULTS[key]}: {FIXED_KEYS[key]}")

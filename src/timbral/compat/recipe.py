@@ -1,4 +1,4 @@
-"""A file that says how to train: timbral's own config, ddvc's or PaddleSpeech's."""
+"""Read training configs of timbral, ddvc or PaddleSpeech."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["read_recipe"]
 
 
 def read_recipe(path: Path | None, opts: Sequence[str] = ()) -> Recipe:
-    """Read a config of timbral, ddvc or PaddleSpeech; no file stands for PaddleSpeech's defaults.
+    """Read a config of timbral, ddvc or PaddleSpeech; without a file, PaddleSpeech's defaults.
 
-    `opts` are pairs KEY VALUE and come last, as timbral's keys or as PaddleSpeech's
-    (``model.num_layers``). Raises ConfigError for what cannot be read, is unknown, or cannot be
-    done.
+    `opts` are pairs KEY VALUE that override the file, with timbral's keys or PaddleSpeech's
+    (``model.num_layers``). Raises ConfigError for a file that cannot be read, unknown keys and
+    unsupported values.
     """
     content: dict[str, Any] = {} if path is None else read_mapping(path)
     source = "`opts`" if path is None else str(path)

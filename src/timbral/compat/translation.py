@@ -1,4 +1,4 @@
-"""What a config of ddvc or PaddleSpeech is translated to."""
+"""The results of translating a config of ddvc or PaddleSpeech."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Recipe", "RunSettings", "TranslatedConfig", "Translation", "set_key"
 
 @dataclass(frozen=True)
 class Translation:
-    """One line of the table that is printed: a key of the file, and what it is in timbral."""
+    """A key of the file, its value, and its translation, for the table that is printed."""
 
     key: str
     value: str
@@ -25,24 +25,24 @@ class Translation:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a file says about the run besides its config; what the caller says comes first."""
+    """Settings in a file that are not part of TrainConfig; the caller's own take precedence."""
 
     output: Path | None = None
     training_audio: Path | None = None
-    """a folder of recordings by speaker, not a store"""
+    """a folder of recordings by speaker, not prepared data"""
     validation_audio: Path | None = None
     sessions: bool = True
-    """recordings lie in folders below their speaker's, too"""
+    """whether speakers' folders may have subfolders with recordings"""
     epochs: int | None = None
-    """training sees as many recordings as there are, times this; instead of a number of steps"""
+    """number of passes over the recordings; None: the number of steps is given"""
     comet_key: str = field(default="", repr=False)
-    """a secret: it is handed to Comet and written nowhere"""
+    """a secret, which is passed to Comet and never written"""
     options: TrainOptions = field(default_factory=TrainOptions)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A config, the run it describes, and how each key of a foreign file was translated."""
+    """A config, further settings of the run, and how each key of a foreign file was translated."""
 
     config: TrainConfig
     run: RunSettings
@@ -51,7 +51,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TranslatedConfig:
-    """A foreign file as a mapping for TrainConfig, before overrides."""
+    """A translated file, with `content` as a mapping for TrainConfig, before overrides."""
 
     content: dict[str, Any]
     run: RunSettings

@@ -1,1 +1,1 @@
-"""The whole job on the voices that come with timbral."""
+"""The demo: the whole job on the voices that come with timbral."""

@@ -1,4 +1,4 @@
-"""What the demo tells at its end."""
+"""The results that the demo prints at its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DemoResults:
 
     folder: Path
     before: Evaluation
-    """of the random weights that training starts from"""
+    """evaluation of the random initial weights"""
     after: Evaluation
     training: TrainSummary
     embedding: EmbedSummary

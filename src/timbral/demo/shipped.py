@@ -1,4 +1,4 @@
-"""The synthetic voices that come with timbral, and which of them are kept from training."""
+"""The synthetic voices that come with timbral, and those among them that are held out."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from timbral.scoring.trials import draw_pairs
 __all__ = ["VOICES", "num_voices", "write_held_out"]
 
 HOLD_OUT_EVERY = 4
-"""every fourth voice is kept from training, to evaluate on"""
+"""every fourth voice is held out from training, for the evaluation"""
 
 
 def num_voices() -> int:
-    """How many voices there are."""
+    """The number of voices."""
     return len(list(VOICES.glob("*/")))
 
 

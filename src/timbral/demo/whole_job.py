@@ -29,7 +29,7 @@ CONFIG = Path(__file__).parent / "config.yaml"
 def run_demo(output: Path) -> int:
     """Do the whole job in `output` and print the results; returns the exit code.
 
-    What an earlier, interrupted demo had finished is kept.
+    An interrupted demo resumes.
     """
     projection.check_installed()
     console = Console()
@@ -55,7 +55,7 @@ def run_demo(output: Path) -> int:
 
 
 def _claim(output: Path) -> Path | None:
-    """Tie the folder to this demo; where the demo of another version or copy is renamed to."""
+    """Tie the folder to this demo; returns the new name of a folder of another version's demo."""
     this_demo = {
         "timbral": __version__,
         "voices": str(VOICES),

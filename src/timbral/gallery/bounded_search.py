@@ -108,17 +108,17 @@ class BoundedSearch:
         products.
         """
         with self._lock:
-            directions = self._take_up(vectors)
+            directions = self._update(vectors)
         short = directions.shortened(query[None])[:, 0]
         bounds = np.concatenate([short @ block for block in self._blocks])[: len(vectors)]
-        least = self._reached(bounds, vectors, query, top)
+        least = self._lower_limit(bounds, vectors, query, top)
         rows = np.flatnonzero(bounds >= least - ROUNDING)
         if len(rows) > max(len(vectors) // MOST_WHOLE, top):
             every, scores = exact_search(vectors, query[None], top)
             return every[0], scores[0]
         return best_of(rows, vectors, query, top)
 
-    def _reached(self, bounds: Vectors, vectors: Vectors, query: Vectors, top: int) -> float:
+    def _lower_limit(self, bounds: Vectors, vectors: Vectors, query: Vectors, top: int) -> float:
         """A lower limit of the `top`-th best product, from some vectors with high bounds."""
         if top >= len(bounds):
             return -np.inf
@@ -134,7 +134,8 @@ class BoundedSearch:
             first = first[: count * GROUP_ROWS]
         return float(np.partition(vectors[first] @ query, -top)[-top])
 
-    def _take_up(self, vectors: Vectors) -> Directions:
+    def _update(self, vectors: Vectors) -> Directions:
+        """Bring directions and blocks up to date with new and changed rows of (N, E)."""
         if self._directions is None or len(vectors) > 2 * self._directions.rows:
             self._directions = Directions.of(vectors)
             self._blocks, self._count = [], 0

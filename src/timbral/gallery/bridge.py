@@ -1,31 +1,32 @@
 """A linear map from one encoder's vectors to another's, fitted to recordings embedded by both.
 
-Old and new vectors are centered; X and Y are those of the same recordings. Two ridge regressions,
-each drawn toward the rotation between both spaces (orthogonal Procrustes, Schönemann 1966) and not
-toward zero:
+Old and new vectors are centered; X and Y are those of the same recordings. There are two ridge
+regressions, each regularized toward the rotation between both spaces (orthogonal Procrustes,
+Schönemann 1966) instead of toward zero:
 
     W = argmin ‖X W - Y‖² + λ s ‖W - R‖²,   R the scaled rotation nearest to X → Y, s = tr(XᵀX) / E,
     V = argmin ‖Y V - X‖² + λ t ‖V - Q‖²    likewise from the new space to the old one.
 
-With few speakers a rotation is all that can be known (λ → ∞), with many the regression is better
-(λ → 0). λ is chosen by the EER of old enrolled / new tested on speakers that were not fitted on.
+With few speakers, only a rotation can be estimated (λ → ∞); with many, the regression is better
+(λ → 0). λ is chosen by the EER of trials between old and new vectors of held-out speakers.
 
-W knows which directions of an old vector say something in the new space, V those of a new vector
-that the old encoder knew, too. Both are asked, and a voice x (of unit length) stays one vector v:
+W finds the directions of an old vector that are informative in the new space, V those of a new
+vector that are informative in the old one. Both are used, and a voice x (of unit length) is mapped
+to a single vector v:
 
     v = x W / |x W| + x Vᵀ,   score = v · y / |y V|,   V scaled so that |y V| is 1 on average.
 
-The second summand is the cosine of x and y V in the old space. Together they make a fifth fewer
-errors than the first (docs/gallery.md). A gallery keeps directions: the length of v comes from the
-x that it is of, v (W / w + Vᵀ)⁺ with w the mean of |x W|, whose length is 1.
+The second summand contributes the cosine of x and y V in the old space. Both together make a fifth
+fewer errors than the first alone (docs/gallery.md). A gallery stores directions only; the length of
+v is recovered from its origin x = v (W / w + Vᵀ)⁺, which has length 1; w is the mean of |x W|.
 
-New vectors are centered, too, when they are compared with mapped ones: what all voices and lines of
-a domain have in common differs between the two spaces, and no linear map knows it. So each corpus
-of a bridge is centered by a mean of its own.
+New vectors are also centered for comparison with mapped ones, because the mean of a domain's voices
+and lines differs between the two spaces, which no linear map can express. So each corpus of a
+bridge is centered by its own mean.
 
-Who speaks is asked only to choose λ and to calibrate: recordings of unknown speakers that both
-encoders embedded are as good to fit the map, and help most where they are of the gallery's own kind
-(docs/gallery.md).
+Speakers are needed only to choose λ and to calibrate. Recordings of unknown speakers that both
+encoders embedded are as useful for fitting the map, most of all if they are similar to the
+gallery's (docs/gallery.md).
 """
 
 from __future__ import annotations
@@ -83,12 +84,12 @@ class Bridge:
     """(F, E), from a voice's direction back to its old vector"""
     penalty: float
     cross_eer: float
-    """EER of old enrolled / new tested, one recording each, on speakers that were not fitted on"""
+    """EER of trials between an old and a new vector, of one recording each, of held-out speakers"""
     least_carried: float = 0.0
-    """`carried` is at least this in 95 of 100 recordings of speakers that were not fitted on"""
+    """`carried` is at least this for 95 % of the recordings of held-out speakers"""
 
     def carried(self, old: Vectors, old_mean: Floats | None = None) -> Floats:
-        """How much (N,) of the differences of vectors (N, E) from the mean the map keeps."""
+        """The fraction (N,) of the length of centered vectors (N, E) that the map keeps."""
         centered = unit_length(old) - (self.old_mean if old_mean is None else old_mean)
         mapped = np.linalg.norm(centered @ self.matrix, axis=1)
         return np.asarray(mapped / np.maximum(np.linalg.norm(centered, axis=1), 1e-9))

@@ -79,9 +79,8 @@ class Connections(Generic[C]):
 
     def _get(self, use: str) -> C:
         if self._open and self._process != os.getpid():
-            self._inherited += (
-                self._open.values()
-            )  # those of the parent process, which only it may close
+            # connections of the parent process, which only it may close
+            self._inherited += self._open.values()
             self._open.clear()
         connection = self._open.get(use)
         if connection is None or not self._is_usable(connection):

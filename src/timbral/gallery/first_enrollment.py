@@ -76,9 +76,9 @@ def enroll_embeddings_at(
     force: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> EnrolledSpeakers:
-    """As `Gallery.enroll_embeddings`, in the gallery at a location, which is made if needed.
+    """Like `Gallery.enroll_embeddings`, at a location where the gallery is created if needed.
 
-    Where everybody is refused there is no gallery afterwards either.
+    If all speakers are refused, no gallery is created.
     """
     if not is_server(location) and not Path(location).exists():
         refused = _all_refused(speakers, evidence, force=force)
@@ -92,7 +92,7 @@ def enroll_embeddings_at(
 def _all_refused(
     speakers: EmbeddedSpeakers, evidence: Evidence, *, force: bool
 ) -> dict[str, Sequence[Refusal]] | None:
-    """Why an empty gallery would take nobody; None where it takes somebody."""
+    """Why an empty gallery would refuse all speakers; None if it would accept one of them."""
     refused: dict[str, Sequence[Refusal]] = {}
     for name, given in speakers:
         try:

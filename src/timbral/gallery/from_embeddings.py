@@ -65,12 +65,12 @@ class EmbeddedSpeakers:
             )
         vectors = vectors_of(table)
         file = Path(embeddings) / UTTERANCES if Path(embeddings).is_dir() else Path(embeddings)
-        there = set(pq.read_schema(file).names)
-        names = [field.name for field in OPTIONAL_FIELDS if field.name in there]
+        existing = set(pq.read_schema(file).names)
+        names = [field.name for field in OPTIONAL_FIELDS if field.name in existing]
         for name in names:
             table = table.append_column(name, pq.read_table(file, columns=[name])[name])
         encoder = str(table["encoder"][0])
-        identity = EncoderIdentity(encoder, weights[0], _prepared_as(table), vectors.shape[1])
+        identity = EncoderIdentity(encoder, weights[0], _embedding_hash(table), vectors.shape[1])
         return cls(identity, table, vectors)
 
     def __len__(self) -> int:
@@ -102,7 +102,7 @@ class EmbeddedSpeakers:
         ]
 
 
-def _prepared_as(table: pa.Table) -> str:
+def _embedding_hash(table: pa.Table) -> str:
     """The hash of preprocessing and windows of all rows; empty if unknown."""
     if "embedding_sha256" not in table.column_names:
         return ""
