@@ -138,8 +138,8 @@ class Guard:
             worst = int(np.argmin(ratios))
             if ratios[worst] >= 0:
                 break
-            said = self.evidence.describe(ratios[worst])
-            found[kept[worst]] = _disagrees(candidates, kept, kept[worst], said)
+            detail = self.evidence.describe(ratios[worst])
+            found[kept[worst]] = _disagrees(candidates, kept, kept[worst], detail)
             kept = [*kept[:worst], *kept[worst + 1 :]]
         if found and len(found) >= len(kept) + len(candidates.enrolled):
             reason = (
@@ -162,11 +162,11 @@ class Guard:
         if not nearest:  # no other voice is there
             return {}
         owns = self._llrs_to_own(candidates, kept)
-        for row, own, (ratio, name, said) in zip(kept, owns, nearest, strict=True):
+        for row, own, (ratio, name, detail) in zip(kept, owns, nearest, strict=True):
             recording = candidates.recordings[row]
             if ratio > max(own, 0.0):
                 reason = (
-                    f"it sounds more like the voice {name!r} ({said}) than like the other "
+                    f"it sounds more like the voice {name!r} ({detail}) than like the other "
                     f"recordings for {candidates.name!r}, enrolled or given now "
                     f"({self.evidence.describe(own)}): leave it out, or enroll it there"
                 )
@@ -193,7 +193,7 @@ class Guard:
         found = self._nearest([voice], candidates.others)
         if not found or candidates.others is None:
             return None
-        ratio, name, said = found[0]
+        ratio, name, detail = found[0]
         if ratio < max(math.log(len(candidates.others)), self._llr_to_mapped(candidates, new)):
             return None
         if candidates.enrolled:
@@ -204,8 +204,8 @@ class Guard:
         else:
             kind, what = "already-enrolled", "this voice sounds like"
         reason = (
-            f"{what} the voice {name!r} ({said}): enroll under that name, or `merge` them if they "
-            "are one speaker"
+            f"{what} the voice {name!r} ({detail}): enroll under that name, or `merge` them if "
+            "they are one speaker"
         )
         return Refusal(label, kind, reason)
 
@@ -333,7 +333,7 @@ def _problem(
     return None
 
 
-def _disagrees(candidates: Candidates, kept: Sequence[int], row: int, said: str) -> Refusal:
+def _disagrees(candidates: Candidates, kept: Sequence[int], row: int, detail: str) -> Refusal:
     rest = [candidates.recordings[each].source for each in kept if each != row]
     if candidates.enrolled:
         against = f"the {len(candidates.enrolled)} enrolled ones of {candidates.name!r}"
@@ -341,7 +341,7 @@ def _disagrees(candidates: Candidates, kept: Sequence[int], row: int, said: str)
     else:
         against = rest[0] if len(rest) == 1 else f"the {len(rest)} others"
     reason = (
-        f"it does not sound like {against} ({said}, more like another speaker): listen to it, and "
-        "leave it out"
+        f"it does not sound like {against} ({detail}, more like another speaker): listen to it, "
+        "and leave it out"
     )
     return Refusal(candidates.recordings[row].source, "disagrees", reason)

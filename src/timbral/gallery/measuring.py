@@ -71,7 +71,7 @@ def measure_recordings(
     """
     found = MeasuredRecordings([], [], {})
     for row, audio in enumerate(recordings):
-        name = sources[row] if sources else _name_of(audio, row)
+        name = sources[row] if sources else name_of(audio, f"recordings[{row}]")
         try:
             recording, risks = _measure(embedder, _content_of(audio), name, sample_rate)
         except AudioError as error:
@@ -111,10 +111,6 @@ def _recording(
         quality.snr_db,
         tuple(risks),
     )
-
-
-def _name_of(audio: object, row: int) -> str:
-    return name_of(audio, f"recordings[{row}]")
 
 
 def _content_of(audio: object) -> object:

@@ -53,7 +53,7 @@ class MigrationSummary:
     num_speakers: int
     """number of speakers in the bridge"""
     cross_eer: float
-    """EER of old enrolled / new tested, one recording each, on speakers that were not fitted on"""
+    """EER of trials between an old and a new vector, of one recording each, of held-out speakers"""
     calibration: Calibration
 
 

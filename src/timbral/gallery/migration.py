@@ -29,8 +29,8 @@ class Migration:
     penalty: float
     """penalty λ of the map"""
     cross_eer: float
-    """EER of mapped voice / new recording, one recording each, on speakers that were not fitted on
-    """
+    """EER of trials between a mapped voice and a new vector, of one recording each, of held-out
+    speakers"""
     origin: str = ""
     """`Bridge.origin` in the format of `text_of_matrix`; empty in older migrations"""
     backward: str = ""

@@ -1,15 +1,16 @@
 """Probabilities of N enrolled voices, and of none of them, from likelihood ratios.
 
-Before anything is compared, each of the N voices has the probability prior / N, and none of them 1
-- prior. The likelihood ratio of a voice's score compares that voice with nobody. The scores against
-the other voices are equally likely in both cases, because a stranger scores the same against them.
-So
+Before anything is compared, each of the N voices has the probability prior / N, and "none of them"
+has 1 - prior. The likelihood ratio of a voice compares "this voice" with "none of them"; the scores
+of the other voices are equally likely under both, because their speakers are strangers to the
+recording. By Bayes' theorem,
 
     P(voice i) ∝ prior / N · exp(llr_i),    P(nobody) ∝ 1 - prior.
 
 No probability is larger than the data support: if up to a fraction b of strangers' searches may end
-in any name, and the data cannot show that it is less, nobody keeps (1 - prior) · b / (prior + (1 -
-prior) b).
+in any name, and the data cannot show that it is less, P(nobody) is at least
+
+    (1 - prior) b / (prior + (1 - prior) b).
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ class PostgresDatabase:
             connection.transaction(),
         ):
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (CREATION_LOCK,))
-            there = connection.execute("SELECT to_regclass(%s)", (f"{NAMESPACE}.gallery",))
-            if not there.fetchall()[0][0]:
+            existing = connection.execute("SELECT to_regclass(%s)", (f"{NAMESPACE}.gallery",))
+            if not existing.fetchall()[0][0]:
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {NAMESPACE}")
                 for statement in SCHEMA:
                     connection.execute(statement.format(**TYPES))

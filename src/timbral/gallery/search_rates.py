@@ -2,19 +2,18 @@
 
 A stranger who is searched among N voices may resemble any of N, and these chances depend on each
 other: some strangers are like many voices, and some voices like many strangers. So the best score
-of a search counts, not the N scores. Two kinds of data tell how high it gets:
+of a search counts, not the N scores. Two kinds of data bound it:
 
 - **Searches of strangers.** The recordings of each voice are searched among all other voices of the
   gallery, whose speakers are different; and so are recordings of strangers, if they are given.
-  Errors of the gallery's own voices come in pairs (a is like b, and b like a), so N voices tell as
-  much as N / 2 strangers (E errors in N searches are E / 2 close pairs among N² / 2, of which a
+  Errors of the gallery's own voices come in pairs (a is like b, and b like a), so N voices count
+  as N / 2 strangers (E errors in N searches are E / 2 close pairs among N² / 2, of which a
   stranger has N). A guard keeps similar pairs out of the gallery, but they are counted, and also
   in pairs (`timbral.gallery.refused_searches`).
 - **Pairs of the calibration.** The rate of a search is at most N times that of a pair, however they
   depend on each other (Boole's inequality). That helps in small galleries.
 
-Which of the two is used depends only on their sizes, so that the bound keeps its confidence of 95
-%.
+Which of the two is used depends only on their sizes, so that the bound keeps its 95 % confidence.
 
 A calibration may have separate points for pairs with little speech, which accept more strangers at
 the same llr. Recordings with so little speech then get separate rates: from searches of such
@@ -50,7 +49,7 @@ class StrangerSearches:
     weights: Floats
     """(S,): 1 for all searches of a speaker together, doubled for searches that stand for two"""
     independent: float
-    """the number of independent strangers that tell as much"""
+    """the number of independent strangers that these searches are worth"""
     num_speakers: int
 
     @classmethod
@@ -152,10 +151,10 @@ class SearchRates:
             speakers = min(each.num_speakers for each in self.pairs)
             needed = math.ceil(speakers * self._least_of_pairs / rate)
             ways.append(f"a calibration on about {needed:,} speakers")
-        can = f"{_rounded_up(least):g} can be" if least < 1 else "no rate can be"
+        possible = f"{_rounded_up(least):g} can be" if least < 1 else "no rate can be"
         voices = f"{self.num_voices:,} {'voice' if self.num_voices == 1 else 'voices'}"
         return ConfigError(
-            f"`false_accept`: {rate:g} cannot be promised for a search among {voices}; {can}. "
+            f"`false_accept`: {rate:g} cannot be promised for a search among {voices}; {possible}. "
             f"It would take {', or '.join(ways)}"
         )
 

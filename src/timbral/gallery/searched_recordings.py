@@ -63,23 +63,23 @@ def read_recordings(
     def load(row: int) -> tuple[Wave, Quality] | AudioError:
         return embedder.loader.try_load_measured(recordings[row], called[row], sample_rate)
 
-    held: list[tuple[str, tuple[Wave, Quality] | AudioError]] = []
+    pending: list[tuple[str, tuple[Wave, Quality] | AudioError]] = []
     samples = 0
     for name, loaded in zip(called, map_ahead(load, range(len(recordings))), strict=True):
-        held.append((name, loaded))
+        pending.append((name, loaded))
         samples += 0 if isinstance(loaded, AudioError) else len(loaded[0])
         if samples >= SECONDS_TOGETHER * embedder.sample_rate:
-            yield from _embed(embedder, held)
-            held, samples = [], 0
-    yield from _embed(embedder, held)
+            yield from _embed(embedder, pending)
+            pending, samples = [], 0
+    yield from _embed(embedder, pending)
 
 
 def _embed(
-    embedder: Embedder, held: Sequence[tuple[str, tuple[Wave, Quality] | AudioError]]
+    embedder: Embedder, pending: Sequence[tuple[str, tuple[Wave, Quality] | AudioError]]
 ) -> Iterator[SearchedRecording | AudioError]:
-    waves = [loaded[0] for _, loaded in held if not isinstance(loaded, AudioError)]
+    waves = [loaded[0] for _, loaded in pending if not isinstance(loaded, AudioError)]
     vectors = iter(embedder.encode_preprocessed(waves)) if waves else iter(())
-    for name, loaded in held:
+    for name, loaded in pending:
         if isinstance(loaded, AudioError):
             yield loaded
             continue

@@ -106,7 +106,7 @@ def _refused(
 def _enrolled(
     gallery: Gallery, voices: Voices, rows: Ints, shorter_than: float
 ) -> Iterator[tuple[int, EnrolledRecording]]:
-    if voices.count < 2:  # nobody else is there
+    if voices.count < 2:  # there is no other voice
         return
     for row in rows.tolist():
         try:
@@ -132,15 +132,15 @@ def _blocks(
 ) -> Iterator[tuple[Ints, Sequence[EnrolledRecording]]]:
     """Blocks of whole voices, with about `BLOCK` recordings each."""
     owners: list[int] = []
-    held: list[EnrolledRecording] = []
+    block: list[EnrolledRecording] = []
     for owner, each in recordings:
-        if len(held) >= BLOCK and owner != owners[-1]:
-            yield np.array(owners), held
-            owners, held = [], []
+        if len(block) >= BLOCK and owner != owners[-1]:
+            yield np.array(owners), block
+            owners, block = [], []
         owners.append(owner)
-        held.append(each)
-    if held:
-        yield np.array(owners), held
+        block.append(each)
+    if block:
+        yield np.array(owners), block
 
 
 def _of_strangers(

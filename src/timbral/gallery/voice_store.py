@@ -105,12 +105,12 @@ class VoiceStore:
         )
         if not rows:
             raise DataError(f"{self.location}: is damaged (its encoder is missing)")
-        with self._only_what_it_writes():
-            name, weights, prepared, size = rows[0]
+        with self._reporting_damage():
+            name, weights, embedding, size = rows[0]
             return EncoderIdentity(
                 checked_text(name),
                 checked_text(weights),
-                checked_text(prepared),
+                checked_text(embedding),
                 checked_whole(size),
             )
 
@@ -137,7 +137,7 @@ class VoiceStore:
 
     def changes(self) -> int:
         """The number of the last transaction that wrote."""
-        with self._only_what_it_writes():
+        with self._reporting_damage():
             return checked_whole(self.database.query("SELECT changes FROM gallery")[0][0])
 
     def changed_since(self, change: int) -> Iterator[VoiceBlock]:
@@ -152,7 +152,7 @@ class VoiceStore:
             (*last, BLOCK_VOICES),
         ):
             last = rows[-1][7], rows[-1][0]
-            with self._only_what_it_writes():
+            with self._reporting_damage():
                 block = VoiceBlock(
                     [row[0] for row in rows],
                     [checked_text(row[1]) for row in rows],
@@ -193,7 +193,7 @@ class VoiceStore:
             (last[0], *last, BLOCK_VOICES),
         ):
             last = rows[-1][1], rows[-1][-1]
-            with self._only_what_it_writes():
+            with self._reporting_damage():
                 block = [(checked_text(row[0]), recording_of(row[2:], self._size)) for row in rows]
             yield block
 
@@ -301,7 +301,7 @@ class VoiceStore:
 
     def refused_searches(self) -> list[RefusedSearch]:
         """Scores of recordings that were refused because they sound like another voice."""
-        with self._only_what_it_writes():
+        with self._reporting_damage():
             return self._refused.all()
 
     def _id(self, name: str) -> int:
@@ -312,12 +312,12 @@ class VoiceStore:
             f"SELECT {RECORDING_COLUMNS}, id FROM recordings WHERE voice_id = ? ORDER BY id",
             (voice,),
         )
-        with self._only_what_it_writes():
+        with self._reporting_damage():
             return tuple(recording_of(row, self._size) for row in rows)
 
     def _summary(self, row: tuple[Any, ...]) -> VoiceSummary:
         """The voice in a row of `VOICE_COLUMNS`."""
-        with self._only_what_it_writes():
+        with self._reporting_damage():
             return summary_of(row)
 
     @cached_property
@@ -326,7 +326,7 @@ class VoiceStore:
         return self.encoder().embedding_dim
 
     @contextmanager
-    def _only_what_it_writes(self) -> Iterator[None]:
+    def _reporting_damage(self) -> Iterator[None]:
         """Within this, a row that timbral did not write is reported as damage."""
         try:
             yield
