@@ -57,6 +57,18 @@ def matrix(file: Any, h5py: Any) -> None:
     file["x"] = np.ones((2, 8))
 
 
+def two_tables(file: Any, h5py: Any) -> None:
+    file["a"], file["b"], file["names"] = np.ones((2, 8)), np.ones((2, 8)), ["one", "other"]
+
+
+def too_few_names(file: Any, h5py: Any) -> None:
+    file["a"], file["names"] = np.ones((3, 8)), ["one", "other"]
+
+
+def several_each(file: Any, h5py: Any) -> None:
+    file["a"], file["b"] = np.ones((2, 8)), np.ones((3, 8))
+
+
 def in_itself(file: Any, h5py: Any) -> None:
     file.create_group("group")["up"] = file["/"]
 
@@ -71,10 +83,19 @@ BAD: dict[str, tuple[Callable[[Any, Any], None], str]] = {
     "external data": (external_data, "x: lies in another file"),
     "virtual": (virtual, "x: lies in another file"),
     "not stored": (not_stored, "x: should have 4,000,000,000 bytes, but the file is smaller"),
-    "matrix": (matrix, "x: is 2 x 8, not a vector"),
+    "no names": (matrix, "x has 2 vectors; what is read is a vector under each name, or one table"),
+    "two tables": (two_tables, "a has 2 vectors, b has 2 vectors, names 2 texts; what is read is"),
+    "too few names": (
+        too_few_names,
+        "a has 3 vectors, names 2 texts; .* an array of as many texts",
+    ),
+    "several vectors under each name": (several_each, "a: is 2 x 8, not a vector: one name has"),
+    "records": (lambda file, h5py: file.update(x=np.zeros(3, "f4,i4")), "x: is of the type "),
+    "one number": (lambda file, h5py: file.update(x=3.0), "x: is a single number, not a vector"),
+    "null": (lambda file, h5py: file.update(x=h5py.Empty("f4")), "x: is empty; leave it out"),
     "a group in itself": (in_itself, "the group group/up is also in another place"),
-    "numbers of any length": (numbers_of_any_length, "cannot be read as HDF5"),
-    "empty": (lambda file, h5py: None, "contains no usable vectors"),
+    "numbers of any length": (numbers_of_any_length, "x: has rows of different lengths; give"),
+    "empty": (lambda file, h5py: None, "v.h5: contains no dataset; what is read is a vector under"),
 }
 
 
@@ -101,7 +122,15 @@ def test_groups_are_part_of_the_names(tmp_path: Path) -> None:
 
 
 def test_what_is_no_hdf5_is_told(tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
-    (tmp_path / "v.h5").write_bytes(b"no")
-    with pytest.raises(DataError, match="cannot be read as HDF5"):
-        timbral.import_embeddings(tmp_path / "v.h5", tmp_path / "out")
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["anna"] = np.ones(1000)
+    whole = (tmp_path / "v.h5").read_bytes()
+    for content, message in (
+        (b"no", "is not HDF5, whatever its name says; write the vectors again, or give the right"),
+        (b"", "is empty; write the vectors again"),
+        (whole[:-100], r"is HDF5, but cut short or damaged: copy it again, or write it again \("),
+    ):
+        (tmp_path / "v.h5").write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            timbral.import_embeddings(tmp_path / "v.h5", tmp_path / "out")

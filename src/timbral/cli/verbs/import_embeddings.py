@@ -9,6 +9,7 @@ from tyro.conf import Positional
 
 from timbral.cli.common_options import OK, count_failures, option
 from timbral.cli.early_checks import check_files
+from timbral.cli.wording import count
 from timbral.errors import ConfigError
 
 __all__ = ["run"]
@@ -61,7 +62,9 @@ def run(
         columns=named, license=license,
     )  # fmt: skip
     who = f"{done.num_speakers:,} speakers" if done.num_speakers else "no speakers known"
-    print(f"{output}: {done.num_utterances:,} vectors of {done.embedding_dim} numbers, {who}")
+    print(
+        f"{output}: {count(done.num_utterances, 'vector')} of {done.embedding_dim} numbers, {who}"
+    )
     print(f"encoder {encoder}, known by {done.weights_sha256[:12]}")
     return count_failures(done.num_failures, output) or OK
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from timbral.embeddings.foreign.found import FoundVector, as_vector
 from timbral.errors import DataError, TimbralError, first_line
 from timbral.io.text import read_lines
 
-__all__ = ["of_array", "of_arrays", "read_npy", "read_npz", "read_safetensors", "read_tree"]
+__all__ = ["READ", "of_array", "of_arrays", "read_npy", "read_npz", "read_safetensors", "read_tree"]
 
+READ = "a vector under each name, or one table of vectors beside an array of their names"
 NAME_LISTS = (".txt", ".names", ".ids", ".lst")
 """suffixes of a file next to a table of vectors with the name of each row, one per line"""
 SPEAKERS = (re.compile("spk|speaker|client"), re.compile("label"))
@@ -97,6 +98,7 @@ def of_arrays(arrays: dict[str, Any], path: Path) -> Iterator[FoundVector]:
     lengths = {value.shape for value in texts.values()}
     tables = [value for value in arrays.values() if value.ndim == 2 and (len(value),) in lengths]
     if len(tables) != 1:
+        _refuse_unnamed(arrays, texts, path)
         for name, array in arrays.items():
             yield FoundVector(name, as_vector(array, f"{path}: {name}"))
         return
@@ -116,6 +118,19 @@ def of_arrays(arrays: dict[str, Any], path: Path) -> Iterator[FoundVector]:
     for row, name in enumerate(columns[name_key].astype(str)):
         speaker = str(columns[speaker_key][row]) if speaker_key else ""
         yield FoundVector(str(name), as_vector(table[row], f"{path}: {name}"), speaker)
+
+
+def _refuse_unnamed(arrays: Mapping[str, Any], texts: Mapping[str, Any], path: Path) -> None:
+    """DataError for tables of vectors that do not have an array of names of their own."""
+    tables = [key for key, each in arrays.items() if each.ndim == 2 and 1 not in each.shape]
+    if not tables or not (texts or len(arrays) == 1):
+        return  # a vector under each name
+    sizes = [f"{key} has {len(arrays[key]):,} vectors" for key in tables]
+    sizes += [f"{key} {each.size:,} texts" for key, each in texts.items()]
+    raise DataError(
+        f"{path}: {', '.join(sizes)}; what is read is {READ}: keep one table in a file, and add an "
+        "array of as many texts, called names"
+    )
 
 
 def _first_called(patterns: Sequence[re.Pattern[str]], keys: Iterable[str]) -> str:

@@ -41,9 +41,11 @@ def as_vector(value: Any, where: str) -> np.ndarray[Any, Any]:
     except ValueError:  # lists of several lengths
         raise DataError(f"{where}: is a list of lists of different lengths, not a vector") from None
     if array.dtype.kind not in "fiu" or not array.size:
-        what = f"{type(value).__name__} of {array.dtype}" if array.size else "empty"
+        what = f"of the type {array.dtype}" if array.size else "empty"
         what = "text" if array.dtype.kind in "US" else what
         raise DataError(f"{where}: is {what}, not a vector of numbers")
+    if array.size == 1:
+        raise DataError(f"{where}: is a single number, not a vector")
     sizes = [size for size in array.shape if size != 1]
     if len(sizes) > 1:
         shape = " x ".join(map(str, array.shape))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from timbral.embeddings.foreign.array_files import of_arrays
+from timbral.embeddings.foreign.array_files import READ, of_arrays
 from timbral.embeddings.foreign.found import FoundVector
 from timbral.errors import DataError, MissingExtraError, TimbralError, first_line
 
@@ -28,14 +28,21 @@ def read_hdf5(path: Path) -> Iterator[FoundVector]:
         import h5py
     except ImportError:
         raise MissingExtraError(str(path), "hdf5") from None
+    if not h5py.is_hdf5(path):
+        what = "is empty" if not path.stat().st_size else "is not HDF5, whatever its name says"
+        raise DataError(f"{path}: {what}; write the vectors again, or give the right file")
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             arrays = dict(_arrays(file, path, set()))
     except TimbralError:
         raise
     except Exception as error:  # damaged files raise anything
-        reason = first_line(error)
-        raise DataError(f"{path}: cannot be read as HDF5 ({reason})") from None
+        raise DataError(
+            f"{path}: is HDF5, but cut short or damaged: copy it again, or write it again "
+            f"({first_line(error)})"
+        ) from None
+    if not arrays:
+        raise DataError(f"{path}: contains no dataset; what is read is {READ}")
     return of_arrays(arrays, path)
 
 
@@ -62,11 +69,17 @@ def _arrays(group: Any, path: Path, groups: set[int], above: str = "") -> Iterat
 
 
 def _array(dataset: Any, where: str) -> Any:
+    import h5py
+
+    if dataset.shape is None:
+        raise DataError(f"{where}: is empty; leave it out")
     if dataset.is_virtual or dataset.external:
         raise DataError(f"{where}: lies in another file; copy it into this one")
     if dataset.nbytes > SMALL_BYTES + MOST_COMPRESSED * dataset.id.get_storage_size():
         raise DataError(f"{where}: should have {dataset.nbytes:,} bytes, but the file is smaller")
-    if dataset.dtype.kind == "O":  # texts; anything else raises an error
+    if dataset.dtype.kind == "O":
+        if h5py.check_string_dtype(dataset.dtype) is None:
+            raise DataError(f"{where}: has rows of different lengths; give each a name of its own")
         return np.asarray(dataset.asstr()[()], dtype=str)
     array = dataset[()]
     return np.char.decode(array, "utf-8") if dataset.dtype.kind == "S" else np.asarray(array)
