@@ -224,6 +224,31 @@ def test_fields_that_would_not_count_are_refused(client: TestClient, paths: list
     assert "need a gallery" in told("/identify", files=files(audio=paths[0]))
 
 
+def test_missing_and_impossible_fields_are_told(client: TestClient, paths: list[Path]) -> None:
+    def told(path: str, **request: Any) -> str:
+        answer = client.post(path, **request)
+        assert (answer.status_code, answer.json()["kind"]) == (422, "fields")
+        return str(answer.json()["message"])
+
+    upload = files(first=paths[0], second=paths[1])
+    assert told("/verify") == (
+        "first: is missing (a recording); with curl: -F first=@a.wav; "
+        "second: is missing (the other recording); with curl: -F second=@a.wav"
+    )
+    for field, value, message in (
+        ("prior", "x", "must be a number such as 0.5, got 'x'"),
+        ("check_speakers", "maybe", "must be true or false, got 'maybe'"),
+        ("timeline", "third", "must be 'none', 'first' or 'second', got 'third'"),
+    ):
+        assert told("/verify", files=upload, data={field: value}) == f"{field}: {message}"
+    assert told("/verify", json={"first": "a.wav"}) == (
+        "the body is application/json; send form fields, as multipart/form-data: "
+        "with curl: -F first=@a.wav -F second=@a.wav"
+    )
+    many = client.post("/embed", data={f"f{number}": "" for number in range(1_001)}).json()
+    assert many["message"].startswith("the body cannot be read as form fields (Too many fields")
+
+
 def test_answers_are_sent_at_once() -> None:
     """Without it a small answer's body waits 40 ms until its head is acknowledged."""
 

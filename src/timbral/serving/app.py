@@ -19,6 +19,7 @@ from timbral.serving.answers import (
     HealthAnswer,
     RefusalAnswer,
 )
+from timbral.serving.field_errors import fields_answer, form_answer
 from timbral.serving.fields import refuse_unknown_fields
 from timbral.serving.gallery_endpoints import add_gallery_endpoints
 from timbral.serving.gate import Gate
@@ -162,9 +163,8 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
         return answer(ErrorAnswer(500, "fault", message))
 
     @app.exception_handler(RequestValidationError)
-    async def refuse_fields(_: Request, error: RequestValidationError) -> JSONResponse:
-        fields = [_of_field(each) for each in error.errors()]
-        return answer(ErrorAnswer(422, "fields", "; ".join(fields)))
+    async def refuse_fields(request: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(fields_answer(request, error.errors()))
 
     @app.exception_handler(HTTPException)
     async def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
@@ -173,7 +173,9 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
 
 def _of_request(error: HTTPException, method: str, has_gallery: bool) -> ErrorAnswer:
     """The answer to a request that no endpoint takes."""
-    kinds = {400: "multipart", 404: "no-such-path", 405: "method"}
+    if error.status_code == 400:
+        return form_answer(error)
+    kinds = {404: "no-such-path", 405: "method"}
     message = error.detail
     if error.status_code == 404:
         voices = "" if has_gallery else "; voices need a gallery: `timbral serve gallery.db`"
@@ -181,13 +183,6 @@ def _of_request(error: HTTPException, method: str, has_gallery: bool) -> ErrorAn
     elif error.status_code == 405:
         message = f"{method} is not allowed here; GET /api lists what is"
     return ErrorAnswer(error.status_code, kinds.get(error.status_code, "request"), message)
-
-
-def _of_field(error: dict[str, Any]) -> str:
-    """What is wrong with one field, and its value, if that is a short text."""
-    value = error.get("input")
-    ending = f", got {value!r}" if isinstance(value, str) and len(value) <= 100 else ""
-    return f"{error['loc'][-1]}: {error['msg']}{ending}"
 
 
 def _full_disk(error: OSError) -> ErrorAnswer:
