@@ -16,8 +16,8 @@ import soundfile
 from conftest import Answer, Ask, without_progress
 from timbral.checkpoints.known_names import PUBLISHED_NAMES
 from timbral.checkpoints.published import PUBLISHED
-from timbral.cli import early_checks
-from timbral.cli.early_checks import announce_length
+from timbral.cli import long_recordings
+from timbral.cli.long_recordings import announce_length
 from timbral.cli.verb_table import STAGES, VERBS, load_verb
 from timbral.cli.verbs import evaluate
 from timbral.cli.wording import count, name_flags
@@ -133,9 +133,9 @@ def test_durations_have_a_unit_that_shows_them(seconds: float, text: str) -> Non
 def test_messages_of_the_library_name_flags() -> None:
     message = "`weights_dir` goes with `device`, not with `nothing`"
     expected = "--weights-dir goes with --device, not with `nothing`"
-    assert name_flags(message, ["embed"]) == expected
-    assert name_flags(message, ["corpora"]) == message
-    assert name_flags(message, []) == message
+    assert name_flags(message, "embed") == expected
+    assert name_flags(message, "corpora") == message
+    assert name_flags(message, "") == message
 
 
 def test_interrupted(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,7 +422,7 @@ def test_long_recordings_are_announced(
     soundfile.write(tmp_path / "long.wav", np.zeros(16_000 * 31), 16_000)
     announce_length(tmp_path / "long.wav", "s3://bucket/a.wav", tmp_path / "missing.wav")
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(early_checks, "LONG_SECONDS", 60.0)
+    monkeypatch.setattr(long_recordings, "LONG_SECONDS", 60.0)
     announce_length(tmp_path / "long.wav", f"{tmp_path}/long.wav#t=1,30")
     assert capsys.readouterr().err == "reading 1.0 min of audio …\n"
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from conftest import without_progress
-from timbral.cli.early_checks import clock_of
+from timbral.cli.long_recordings import clock_of
 from timbral.io import progress
 from timbral.io.progress import Display, bar, corpus_bar, training_bar
 

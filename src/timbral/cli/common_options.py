@@ -1,4 +1,4 @@
-"""What options of several verbs have in common."""
+"""Options, exit codes and messages that several verbs share."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ __all__ = [
     "Running",
     "RunningOptions",
     "SpeakersOption",
-    "count_failures",
     "load_embedder",
-    "names",
+    "one_of",
     "option",
     "options_of",
     "print_passed_over",
+    "report_failures",
     "with_channel",
 ]
 
@@ -50,15 +50,20 @@ OK, SOME_FAILED = 0, 1
 
 
 def option(metavar: str | None, help: str) -> object:
-    """Name and help of an option's value; its default is shown where it says something.
+    """Settings of an option for tyro; its default is shown in the help unless it is empty.
 
-    `metavar` None: choices and switches name their values themselves.
+    Args:
+        metavar: the placeholder of the value; None for choices, whose values tyro lists, and for
+            switches
+        help: one line for ``--help``
     """
     return arg(metavar=metavar, help=help, help_behavior_hint=_default)
 
 
-def names(registry: Iterable[str]) -> str:
-    """The metavar of an option whose value is a name of a registry; the library checks it."""
+def one_of(registry: Iterable[str]) -> str:
+    """The metavar of an option whose value is a name in a registry; the library checks the
+    value.
+    """
     return "{" + ",".join(registry) + "}"
 
 
@@ -67,9 +72,14 @@ def _default(label: str) -> str:
 
 
 def options_of(cls: type, metavars: dict[str, str | None]) -> type:
-    """A dataclass of the library as options: its fields, their docstrings as help, these metavars.
+    """Turn a dataclass of the library into options: the docstrings of its fields become the help.
 
-    The type derives from `cls`, so the settings are declared once and the library sees its own.
+    The result is a subclass of `cls`, so each setting is declared only once, and the library gets
+    an instance of its own type.
+
+    Args:
+        cls: the dataclass
+        metavars: for each field, the placeholder of its value, as in `option`
     """
     docs = _field_docs(cls)
     hints = get_type_hints(cls)
@@ -81,7 +91,7 @@ def options_of(cls: type, metavars: dict[str, str | None]) -> type:
 
 
 def _field_docs(cls: type) -> dict[str, str]:
-    """The string below each field of a dataclass, in one line."""
+    """The docstring below each field of a dataclass, in one line."""
     statements = ast.parse(inspect.getsource(cls)).body[0].body  # type: ignore[attr-defined]
     return {
         ast.unparse(field.target): " ".join(ast.literal_eval(text.value).split())
@@ -136,7 +146,7 @@ ChannelOption = Annotated[
 
 
 def with_channel(path: str, channel: str) -> str:
-    """The path of a recording with what `ChannelOption` says."""
+    """The path of a recording, with the channel chosen by `ChannelOption` added to it."""
     if channel == "mix":
         return path
     from timbral.audio.call_side import side_of_call  # imports numpy
@@ -174,19 +184,20 @@ Running = Annotated[RunningOptions, arg(name="")]
 DEFAULT_RUNNING = RunningOptions()
 
 
+@without_collection()
 def load_embedder(
     encoder: str, running: RunningOptions, *, torch_threads: int | None = None
 ) -> Embedder:
-    """The Embedder that a verb's arguments ask for, in a process made fast for it.
+    """Load the encoder that a command line names, and tune this process for it.
 
-    Call it last: it imports torch, which takes seconds, unless the encoder is an exported model.
-    `torch_threads` are those that compute; None leaves torch's own number.
+    Check all other arguments first: this imports torch, which takes seconds, unless the encoder is
+    an exported model.
+
+    Args:
+        encoder: the word ENCODER
+        running: device, precision, and where the weights and the class are
+        torch_threads: number of threads that torch computes with; None: torch's default
     """
-    with without_collection():
-        return _load_embedder(encoder, running, torch_threads)
-
-
-def _load_embedder(encoder: str, running: RunningOptions, torch_threads: int | None) -> Embedder:
     from timbral.checkpoints.known_names import refuse_unknown
 
     refuse_unknown(encoder)
@@ -214,7 +225,7 @@ def _load_embedder(encoder: str, running: RunningOptions, torch_threads: int | N
         device_before_download(encoder, running.device, running.precision)
         download_missing(encoder)
     computing = torch_threads or torch.get_num_threads()
-    torch.set_num_threads(1)  # more threads would spend longer waiting than working
+    torch.set_num_threads(1)  # while loading, more threads would wait longer than work
     try:
         with log_shown("timbral.int8"):
             embedder = api.load_encoder(
@@ -236,15 +247,15 @@ def _load_embedder(encoder: str, running: RunningOptions, torch_threads: int | N
 
 
 def print_passed_over(passed_over: Counter[str]) -> None:
-    """Say which files of a corpus's folder are no recordings, if any."""
+    """Print how many files in a corpus's folder are not recordings, and of which kinds."""
     from timbral.data.corpora.passed_over import in_words
 
     if passed_over:
         print(in_words(passed_over))
 
 
-def count_failures(failures: int, folder: Path | str, file: str = "failures.jsonl") -> int:
-    """Say how many recordings failed, if any, and in which file; returns the exit code."""
+def report_failures(failures: int, folder: Path | str, file: str = "failures.jsonl") -> int:
+    """Print how many recordings failed, and which file has the reasons; returns the exit code."""
     if not failures:
         return OK
     print(

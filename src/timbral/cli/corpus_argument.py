@@ -1,4 +1,4 @@
-"""CORPUS of the command line: what it may be, and what is said of how it was read."""
+"""The argument CORPUS: checking it, reading it, and printing how it was read."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ __all__ = ["STDIN", "check_corpus", "find_corpus", "print_left_out_columns"]
 
 STDIN = "-"
 NEARLY_ALL = 0.9
-"""of the utterances: a speaker who holds as many may be none"""
+"""fraction of the utterances: a "speaker" with more is perhaps a folder that contains the
+speakers"""
 FEW = 10
-"""utterances of which nothing is said"""
+"""with fewer utterances of several speakers, no warning is printed"""
 
 
 def check_corpus(corpus: str, encoder: str) -> None:
-    """DataError for CORPUS that is not there, with the Hub's name of what may be a dataset.
+    """Raise DataError if CORPUS does not exist; the message has the URL of a dataset that may be
+    meant.
 
-    ConfigError where it is the encoder, which comes first.
+    Raises ConfigError if CORPUS is the name of an encoder: the two arguments were swapped.
     """
     from timbral.audio.segments import Segment
     from timbral.checkpoints.known_names import PUBLISHED_NAMES
@@ -50,10 +52,10 @@ def check_corpus(corpus: str, encoder: str) -> None:
 def find_corpus(
     corpus: str, layout: str, pattern: str | None = None, *, mel_files: bool = False
 ) -> Manifest:
-    """The utterances of CORPUS; says how its folder was read, and what looks wrong in that.
+    """The utterances of CORPUS; prints the layout that was recognized, and what looks wrong.
 
     ``-`` is standard input: a list of recordings, or a table that begins with its header. Relative
-    paths in it start from the working folder. Raises DataError as `find_utterances` does.
+    paths in it start from the working folder. Raises DataError like `find_utterances`.
     """
     from timbral.data.sources import find_utterances
 
@@ -62,7 +64,7 @@ def find_corpus(
     else:
         found = find_utterances(corpus, layout, pattern, mel_files=mel_files)
     _print_layout(found, layout)
-    _warn_of_lopsided(found)
+    _warn_of_dominant_speaker(found)
     return found
 
 
@@ -81,7 +83,7 @@ def _from_standard_input(layout: str, pattern: str | None) -> Manifest:
 
 
 def _suffix(content: bytes) -> str:
-    """Of a table or list, by its first line: JSON, the header of a table, or a recording."""
+    """The suffix for a table or list, by its first line: JSON, a table's header, or a recording."""
     first = content.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].strip()
     if first.startswith(b"{"):
         return ".jsonl"
@@ -92,7 +94,7 @@ def _suffix(content: bytes) -> str:
 
 
 def _print_layout(found: Manifest, layout: str) -> None:
-    """Print which layout was recognized, if none was given, and which speakers it has."""
+    """Print which layout was recognized, if none was given, and what its speakers are."""
     from timbral.data.corpora.readings import describe_speakers
 
     if layout == "auto" and found.layout:
@@ -101,9 +103,9 @@ def _print_layout(found: Manifest, layout: str) -> None:
 
 
 def print_left_out_columns(found: Manifest) -> None:
-    """Print the further columns of the utterances, and which columns are left out.
+    """Print the further columns of the utterances, and which columns are left out, and why.
 
-    Columns that timbral writes itself are no loss and not mentioned.
+    Columns that timbral itself writes are not mentioned: it computes them again.
     """
     from timbral.data.further_columns import made_by_timbral
 
@@ -122,8 +124,8 @@ def print_left_out_columns(found: Manifest) -> None:
             print(f"columns {', '.join(names)} are left out: each {reason}", file=sys.stderr)
 
 
-def _warn_of_lopsided(found: Manifest) -> None:
-    """Warn if one speaker has all or nearly all utterances: perhaps it contains the speakers."""
+def _warn_of_dominant_speaker(found: Manifest) -> None:
+    """Warn if one speaker has all or nearly all utterances, perhaps by a wrong layout."""
     counts = Counter(found.table["speaker"].to_pylist())
     speaker, most = counts.most_common(1)[0]
     if len(found) < 2 or (most < NEARLY_ALL * len(found)) or (len(counts) > 1 and len(found) < FEW):

@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: one line on the terminal, the traceback in a file."""
+"""Unexpected errors: one line on the terminal, the traceback in a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["describe_crash"]
 def describe_crash(error: Exception, verb: str) -> str:
     """One line about an unexpected error, which says where its traceback was written.
 
-    The words of the command are not written with it: they may hold a key.
+    The command's arguments are not written: they may contain a key.
     """
     heading = f"timbral {__version__}, Python {platform.python_version()}, timbral {verb}\n"
     log = _write_log(heading + "".join(traceback.format_exception(error)))
@@ -29,13 +29,16 @@ def describe_crash(error: Exception, verb: str) -> str:
 
 
 def _write_log(text: str) -> Path | None:
-    """The file, in the working folder, else in the cache or the system's temporary folder."""
+    """Write to the working folder, else to the cache, else to the system's temporary folder.
+
+    Returns the file; None if none of them can be written to.
+    """
     name = f"timbral-error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
     for folder in (Path, cache_folder, lambda: Path(tempfile.gettempdir())):
         try:
             path = folder() / name
             path.write_text(text, "utf-8")
-        except (OSError, DataError):  # not to be written to, or none
+        except (OSError, DataError):  # it cannot be written to, or does not exist
             continue
         return path
     return None

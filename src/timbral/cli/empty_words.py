@@ -1,4 +1,4 @@
-"""An empty word on a command line, which a path would take for the current folder."""
+"""Empty words on a command line: as a path, one would mean the current folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEXTS = ("--consent", "--description", "--license", "--model-name", "--opts", "-
 
 
 def refuse_empty_words(words: Sequence[str]) -> None:
-    """ConfigError for an empty word in the place of a name or path."""
+    """Raise ConfigError for an empty word where a name or path is expected."""
     before = "the verb"
     for word in words:
         if not word and before not in TEXTS:

@@ -1,4 +1,4 @@
-"""Encoders that a command line names and this machine has not got yet."""
+"""Downloading encoders that a command line names and that are not on this machine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["download_missing", "refuse_unreachable"]
 
 
 def refuse_unreachable(encoder: str) -> None:
-    """CheckpointError for what the Hub has not got, before torch is imported.
+    """Raise CheckpointError for a Hub repository that does not exist, before torch is imported.
 
-    Asks the Hub for names that may be its own and were not downloaded yet.
+    Asks the Hub only for names that look like USER/REPO and were not downloaded yet.
     """
     from timbral.checkpoints.hub_names import hub_name
     from timbral.checkpoints.hub_pins import find_pin
@@ -22,7 +22,7 @@ def refuse_unreachable(encoder: str) -> None:
 
 
 def download_missing(*encoders: str) -> None:
-    """Download those that are names of published weights or of the Hub, and say so."""
+    """Download encoders that are named (published weights, the Hub) and missing, and print that."""
     from timbral.checkpoints.download import download, is_missing
     from timbral.checkpoints.hub_names import hub_name
     from timbral.checkpoints.resolve import resolve

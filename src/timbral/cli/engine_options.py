@@ -1,4 +1,4 @@
-"""Who computes vectors: options of the verbs that embed many recordings."""
+"""Processes that compute vectors: options of the verbs that embed many recordings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,11 @@ class EngineOptions:
     strict: Annotated[bool, option(None, "stop at the first recording that cannot be used")] = False
 
     def engine_for(self, running: RunningOptions) -> Engine:
-        """The Engine of these options; an encoder class of one's own stays in this process."""
+        """The Engine of these options.
+
+        A user's own encoder class runs in this process only; raises ConfigError for such a class
+        together with other processes.
+        """
         from timbral.bulk.engines import Engine
 
         workers = self.workers

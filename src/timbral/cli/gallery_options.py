@@ -1,4 +1,4 @@
-"""What the verbs on galleries have in common."""
+"""Arguments, checks and evidence that the verbs on galleries share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 WORDS_SHOWN = 5
-"""of a command that is repeated with what it lacked"""
+"""the most words of a command that an error message repeats"""
 GalleryLocation = Annotated[
     Positional[str], option("GALLERY", "a file, or postgresql://USER@HOST/DATABASE")
 ]
@@ -43,9 +43,13 @@ GalleryCalibration = Annotated[
 
 
 def check_has_encoder(gallery: str, words: Sequence[str]) -> None:
-    """ConfigError, with a command that works, where no gallery is yet that could tell its encoder.
+    """Raise ConfigError, with a command that works, if the gallery does not exist yet.
 
-    `words` are those of the command that was given.
+    A new gallery needs an encoder; an existing one has its own.
+
+    Args:
+        gallery: a file, or the URL of a server, which is not checked
+        words: the words of the command that was given, for the message
     """
     from timbral.checkpoints.known_names import DEFAULT_ENCODER
     from timbral.errors import ConfigError
@@ -65,7 +69,7 @@ def check_has_encoder(gallery: str, words: Sequence[str]) -> None:
 
 
 def other_than_gallery(word: str) -> str:
-    """What a word at the place of the gallery is instead; empty if it may be a gallery."""
+    """What a word is that was given as GALLERY but is none; empty if it may be a gallery."""
     from timbral.data.listed_recordings import is_recording
     from timbral.gallery.opening_gallery import is_server
 
@@ -75,7 +79,10 @@ def other_than_gallery(word: str) -> str:
 
 
 def encoder_of(gallery: Gallery) -> str:
-    """What `load_encoder` takes for a gallery's own encoder; ConfigError where nothing is known."""
+    """The name of a gallery's encoder, for `load_encoder`.
+
+    Raises ConfigError if no encoder of this name is known on this machine.
+    """
     from timbral.checkpoints.known_names import refuse_unknown
     from timbral.errors import CheckpointError, ConfigError
 
@@ -92,10 +99,16 @@ def encoder_of(gallery: Gallery) -> str:
 def evidence_for(
     encoder: EncoderIdentity, calibration: Path | None, named: str | None = None
 ) -> Evidence:
-    """What decisions about a gallery's vectors rest on.
+    """What decisions about a gallery's vectors rest on: a calibration or a cosine threshold.
 
-    That of the encoder that is `named`: its calibration, or the threshold of its validation. With
-    none it is found without loading the encoder.
+    Args:
+        encoder: the gallery's encoder
+        calibration: a file; None: the calibration that the encoder comes with, if any
+        named: the gallery's encoder as given on the command line, which is loaded and may also
+            have a threshold from its validation; None: no encoder is loaded
+
+    Raises:
+        DataError: the calibration or the named encoder is not that of the gallery
     """
     if named is not None:
         return _evidence_of_named(encoder, calibration, named)
@@ -134,10 +147,10 @@ def _evidence_of_named(encoder: EncoderIdentity, calibration: Path | None, named
 
 
 def _known(encoder: EncoderIdentity) -> Calibration | None:
-    """The calibration that the encoder of this name comes with, if it is of these weights."""
+    """The calibration that the encoder of this name comes with, if it is for these weights."""
     from timbral.io.loaded_torch import torch_is_installed
 
-    if not torch_is_installed():  # what holds an encoder's calibration is read with torch
+    if not torch_is_installed():  # an encoder's own calibration is read with torch
         return None
     from timbral.calibration.known import known_calibration
     from timbral.checkpoints.resolve import resolve
@@ -149,6 +162,6 @@ def _known(encoder: EncoderIdentity) -> Calibration | None:
             known.check_encoder(
                 encoder.weights_sha256, encoder.embedding_sha256 or known.embedding_sha256
             )
-    except TimbralError:  # a name of an architecture, weights that are not on this machine
+    except TimbralError:  # the name is of an architecture, or the weights are not on this machine
         return None
     return known

@@ -7,7 +7,7 @@ from timbral.cli.verb_table import STAGES, VERBS
 __all__ = ["HELP"]
 
 _WIDTH = max(len(name) for name in [*VERBS, "-V, --version"] if len(name) < 16)
-"""of the column of names, which few longer ones overrun"""
+"""width of the column of names; the few longer names extend beyond it"""
 
 
 def _stages() -> str:

@@ -1,12 +1,17 @@
-"""Ctrl-C and SIGTERM: one line, an exit code, and nothing half done.
+"""Ctrl-C and SIGTERM: one line, an exit code, and no partial results.
 
-Where Python imports a module the process ends at once: nothing is in work there, and the C code of
-numpy or torch would swallow an exception (or print it) instead of passing it on. Anywhere else the
-exception `Interruption` runs through the verb, which removes its temporary files and ends its
-workers. Where C has called Python (LLVM's compiler, destructors) an exception is lost; it is raised
-again a moment later; where C makes another exception of it, that one is answered as it would have
-been. Where Python ends, after the verb's work is done, the line is printed, too. A second signal
-ends the process as it would end any other.
+What a signal does depends on where it arrives:
+
+- **While a module is imported** the process ends at once. No work is in progress, and the C code of
+  numpy or torch would swallow or print an exception instead of propagating it.
+- **In a verb** the exception `Interruption` is raised. The verb removes its temporary files and
+  ends its workers.
+- **In Python code that C called** (LLVM's compiler, destructors) an exception is lost, so it is
+  raised again a moment later. If C code raises another exception in its place, that one is handled
+  as the interruption.
+- **After the verb**, while Python shuts down, the line is printed and the process ends.
+
+A second signal has the default effect: it kills the process.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import sys
 from contextlib import suppress
 
 TYPE_CHECKING = False
-"""for type checkers it is true; little is imported before signals are answered"""
+"""True for type checkers; as little as possible is imported before signals are handled"""
 if TYPE_CHECKING:
     from collections.abc import Callable
     from sys import UnraisableHookArgs
@@ -29,13 +34,13 @@ __all__ = ["Interruption", "answer", "leave", "received", "run_interruptibly"]
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 IMPORTING = "<frozen importlib._bootstrap>"
-"""the file of the frames in which Python imports"""
+"""file name of the frames in which Python imports a module"""
 MOMENT = 0.005
-"""seconds, after which C has returned from where it called Python"""
+"""seconds, after which the C code that called Python has returned"""
 
 
 _raised: list[Interruption] = []
-"""by a signal, of which there is one process"""
+"""the interruption that a signal raised; global, because signals are sent to the process"""
 
 
 class Interruption(KeyboardInterrupt):
@@ -47,18 +52,18 @@ class Interruption(KeyboardInterrupt):
 
 
 def run_interruptibly(main: Callable[[], int]) -> NoReturn:
-    """Run `main` and exit with its code; a signal is answered from now on.
+    """Run `main` and exit with its code; from now on signals are handled.
 
-    Signals that the caller has told this process to ignore, as shells do for jobs in the
-    background, stay ignored. Under torchrun, which ends its processes by SIGTERM, that stays as it
-    is: one that waits in C for a peer would not come to answer it.
+    Signals that the caller has told this process to ignore, as shells do for background jobs, stay
+    ignored. Under torchrun, which ends its processes by SIGTERM, that signal keeps its default
+    effect: a process that waits in C code for a peer could not run a handler.
     """
     numbers = [signal.SIGINT] if "RANK" in os.environ else list(WORDS)
     taken = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
     for number in taken:
         signal.signal(number, _interrupt)
     _raised.clear()
-    sys.unraisablehook, report = _again_if_lost(sys.unraisablehook), sys.unraisablehook
+    sys.unraisablehook, report = _raising_again(sys.unraisablehook), sys.unraisablehook
     try:
         code = main()
     except KeyboardInterrupt as error:
@@ -79,7 +84,7 @@ def answer(error: KeyboardInterrupt) -> int:
 
 
 def received() -> Interruption | None:
-    """The interruption that was raised, also where C code made another exception of it."""
+    """The interruption that was raised, even if C code replaced it by another exception."""
     return _raised[-1] if _raised else None
 
 
@@ -92,10 +97,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End an interrupted process without taking apart what it has loaded.
+    """End an interrupted process without unloading its libraries.
 
-    LLVM, stopped while it compiled, crashes when that is done. What is registered for the end,
-    such as the removal of temporary folders, is done.
+    LLVM crashes when it is unloaded after it was stopped while compiling. Functions registered with
+    `atexit`, such as the removal of temporary folders, still run.
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -105,15 +110,15 @@ def leave(code: int) -> NoReturn:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """Say it and end the process at once."""
+    """Print the line of an interruption and end the process at once."""
     os.write(2, f"{_line(number)}\n".encode())
     os._exit(128 + number)
 
 
-def _again_if_lost(
+def _raising_again(
     report: Callable[[UnraisableHookArgs], object],
 ) -> Callable[[UnraisableHookArgs], object]:
-    """A hook for exceptions that nobody can catch; all but interruptions are reported as before."""
+    """A hook for unraisable exceptions: it raises interruptions again, and reports all others."""
 
     def hook(lost: UnraisableHookArgs) -> None:
         if not isinstance(lost.exc_value, Interruption):

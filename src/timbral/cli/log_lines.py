@@ -1,4 +1,4 @@
-"""Lines of the library's log, for whoever reads standard error."""
+"""Messages of the library's loggers, printed on standard error."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["log_shown"]
 
 @contextmanager
 def log_shown(name: str) -> Iterator[None]:
-    """Print what the logger `name` says meanwhile, as it is."""
-    log, lines = logging.getLogger(name), logging.StreamHandler()
+    """Within this context, print the messages of the logger `name`, without a prefix."""
+    log, handler = logging.getLogger(name), logging.StreamHandler()
     level = log.level
-    log.addHandler(lines)
+    log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
     finally:
         log.setLevel(level)
-        log.removeHandler(lines)
+        log.removeHandler(handler)

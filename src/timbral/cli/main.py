@@ -1,4 +1,4 @@
-"""The entry point: which verb, which exit code."""
+"""The entry point: finds the verb, runs it and returns an exit code."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ NO_TORCH = "timbral {}: needs torch here, which is not installed; install it"
 
 
 def main() -> None:
-    """Run the verb that the command line names and exit with its code, as `run` has it."""
+    """Run the verb that the command line names, and exit with the code from `run`."""
     sys.exit(run())
 
 
 def run() -> int:
     """Run the verb that the command line names; returns the exit code.
 
-    0 done, 1 some recordings could not be used, 2 a mistake or a full disk, 70 an error that nobody
-    foresaw, 130 interrupted, 143 terminated.
+    0 done, 1 some recordings could not be used, 2 a mistake or a full disk, 70 an unexpected error,
+    130 interrupted, 143 terminated.
     """
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     words = sys.argv[1:]
@@ -53,8 +53,8 @@ def _report(error: Exception, words: Sequence[str]) -> int:
     if isinstance(error, TimbralError | OSError):  # OSError: full disk, no permission
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             return OK
-        message = _refusal(error) if isinstance(error, OSError) else str(error)
-        print(f"error: {name_flags(message, words[:1])}", file=sys.stderr)
+        message = _system_error(error) if isinstance(error, OSError) else str(error)
+        print(f"error: {name_flags(message, words[0] if words else '')}", file=sys.stderr)
         return USAGE
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         print(f"error: {NO_TORCH.format(' '.join(words[:1]))}", file=sys.stderr)
@@ -85,7 +85,7 @@ def _run(words: Sequence[str]) -> int:
 
 def parse(verb: str, words: Sequence[str]) -> int:
     """Run a verb with these options; SystemExit after ``--help``, ConfigError for wrong ones."""
-    import tyro  # takes as long as all the rest of `timbral --help`
+    import tyro  # takes as long as everything else in `timbral --help`
 
     refuse_empty_words(words)
     run_verb = load_verb(verb)
@@ -106,15 +106,15 @@ def _print_completion(words: Sequence[str]) -> int:
     return OK
 
 
-def _refusal(error: OSError) -> str:
-    """What the system refused, and of which file, without its number."""
+def _system_error(error: OSError) -> str:
+    """The message of an error of the operating system, with its files and without its number."""
     reason = error.strerror or str(error) or type(error).__name__
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     return f"{' and '.join(names)}: {reason}" if names else reason
 
 
 def _reader_is_gone() -> bool:
-    """Whether nobody reads standard output any more, as behind ``| head``."""
+    """Whether the reader of standard output has closed it, as ``| head`` does."""
     output = select.poll()
     output.register(sys.stdout, select.POLLOUT)
     if not any(event & select.POLLERR for _, event in output.poll(0)):

@@ -1,4 +1,4 @@
-"""ENCODER left out: the corpus or list stands where it should, and the last word seems missing."""
+"""ENCODER left out: the corpus or list is in its place, so another argument seems to be missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["missing_encoder_hint"]
 
 
 def missing_encoder_hint(verb: str, words: Sequence[str]) -> str:
-    """A message that ENCODER is missing, with an example; "" if the first word may be one.
+    """A message that ENCODER is missing, with an example; "" if the first word may be an encoder.
 
     Args:
         verb: such as ``timbral embed``, which takes ENCODER and a corpus or list
@@ -29,7 +29,7 @@ def missing_encoder_hint(verb: str, words: Sequence[str]) -> str:
 
 
 def _no_encoder(word: str) -> str:
-    """What a word is, if it is there and no encoder; else ""."""
+    """What a word names, if that exists and is not an encoder; else ""."""
     from timbral.audio.segments import Segment
     from timbral.data.corpora.corpus_files import audio_files
     from timbral.data.listed_recordings import LIST_SUFFIXES, is_recording

@@ -1,4 +1,4 @@
-"""Mistakes in the words of a command, in the style of all other errors: one line."""
+"""Errors in the arguments of a command, in one line like all other errors."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from timbral.errors import ConfigError, did_you_mean
 __all__ = ["parse_errors_in_one_line"]
 
 ENCODER_FIRST = (("encoder", "corpus"), ("encoder", "trials"))
-"""the first words of verbs to whom a corpus or list may be given as if it were the encoder"""
+"""the first arguments of verbs where users may leave out the encoder and start with the other"""
 
 
 @contextmanager
 def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> Iterator[None]:
-    """Within, what tyro refuses is a ConfigError; without its hook, which is new, tyro's own box.
+    """Within this context, a parse error of tyro is raised as a ConfigError.
+
+    Versions of tyro without a hook for parse errors print a box of several lines instead.
 
     Args:
-        run: the verb, whose flags an unknown one is compared with
-        words: what is parsed
+        run: the verb, whose flags are suggested for an unknown one
+        words: the arguments that are parsed
     """
     try:
         from tyro import _errors as events
@@ -53,8 +55,8 @@ def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> I
                 else f"{_short_name(event.argument)}: unknown value {event.value!r}{hint}"
             )
         elif isinstance(event, events.BadValue):
-            lacks_word = event.argument.is_positional() and _takes_encoder_first(run)
-            message = (lacks_word and _encoder_as_option(words, flags, event.prog)) or (
+            may_lack_encoder = event.argument.is_positional() and _takes_encoder_first(run)
+            message = (may_lack_encoder and _encoder_as_option(words, flags, event.prog)) or (
                 f"{_name(event.argument)} needs a value"
             )
         elif isinstance(event, events.InstantiationFailure) and event.argument is not None:
@@ -68,7 +70,10 @@ def parse_errors_in_one_line(run: Callable[..., int], words: Sequence[str]) -> I
 
 
 def _cause(message: str) -> str:
-    """In one line: of an option that may be left out, tyro says why each of its types was not."""
+    """The cause of a failure, in one line.
+
+    For an optional option, tyro's message has a cause for each type; that of None is left out.
+    """
     several = re.search(r"input length (\d+) did not match expected argument count (\d+)", message)
     if several:
         return "takes {1} values, got {0}".format(*several.groups())
@@ -94,7 +99,7 @@ def _unknown(tokens: Sequence[str], flags: Sequence[str], verb: str) -> str:
 
 
 def _encoder_as_option(tokens: Sequence[str], flags: Sequence[str], verb: str) -> str:
-    """That a verb takes as its first word what others take as an option; "" without that option."""
+    """A message if --encoder was given to a verb whose first argument is the encoder; else ""."""
     if "--encoder-class" not in flags or all(word.split("=")[0] != "--encoder" for word in tokens):
         return ""
     return f"unknown option --encoder: the encoder comes first, as in `{verb} ENCODER …`"
@@ -103,9 +108,9 @@ def _encoder_as_option(tokens: Sequence[str], flags: Sequence[str], verb: str) -
 def _missing_encoder(
     run: Callable[..., int], verb: str, words: Sequence[str], contexts: Sequence[Any]
 ) -> str:
-    """That the encoder is missing, if a word is, and the first one is none; else ""."""
-    lacks_word = any(context.arg.is_positional() for context in contexts)
-    return missing_encoder_hint(verb, words) if _takes_encoder_first(run) and lacks_word else ""
+    """A message if a positional argument is missing and the first is not an encoder; else ""."""
+    lacks_argument = any(context.arg.is_positional() for context in contexts)
+    return missing_encoder_hint(verb, words) if _takes_encoder_first(run) and lacks_argument else ""
 
 
 def _takes_encoder_first(run: Callable[..., int]) -> bool:
@@ -113,21 +118,21 @@ def _takes_encoder_first(run: Callable[..., int]) -> bool:
 
 
 def _missing(contexts: Sequence[Any]) -> str:
-    """Each argument that is missing, with what it is."""
-    words = []
+    """A message with each argument that is missing, and its help."""
+    messages = []
     for argument in (context.arg for context in contexts):
         text = argument.field.helptext
         text = text() if callable(text) else text
         name = _name(argument)
         if name.startswith("{"):
-            words.append(f"an action is missing, one of {name.strip('{}').replace(',', ', ')}")
+            messages.append(f"an action is missing, one of {name.strip('{}').replace(',', ', ')}")
         else:
-            words.append(f"{name} is missing" + (f" ({text})" if text else ""))
-    return "; ".join(words)
+            messages.append(f"{name} is missing" + (f" ({text})" if text else ""))
+    return "; ".join(messages)
 
 
 def _usage(run: Callable[..., int], verb: str, contexts: Sequence[Any]) -> str:
-    """The order of a verb's words, if one of several is missing; else ""."""
+    """The order of a verb's positional arguments, if one of several is missing; else ""."""
     if not any(context.arg.is_positional() for context in contexts):
         return ""
     from tyro.conf import Positional
@@ -143,7 +148,7 @@ def _usage(run: Callable[..., int], verb: str, contexts: Sequence[Any]) -> str:
 
 
 def _name(argument: Any) -> str:
-    """As the help has it: ``--output FOLDER``, or ``SECOND``."""
+    """An argument as in the help: ``--output FOLDER``, or ``SECOND``."""
     name, metavar = _short_name(argument), argument.lowered.metavar
     return name if argument.is_positional() or not metavar else f"{name} {metavar}"
 

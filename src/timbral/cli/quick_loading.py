@@ -1,7 +1,7 @@
 """Loading torch and an encoder without Python's garbage collector.
 
-It would look at the half million objects of torch's modules again and again while they are made,
-and finds nothing: a tenth of a second and more of a short verb.
+While torch's modules are imported, the collector would traverse their half million objects again
+and again and find no garbage, which takes a tenth of a second or more of a short verb.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ __all__ = ["without_collection"]
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """No collection within; what is there at the end is passed over by later ones, too.
+    """Disable garbage collection within this context; later collections skip what it created.
 
-    Only the first time in a process: objects of earlier work may be garbage.
+    Has an effect only the first time in a process: later, existing objects may be garbage.
     """
     if not gc.isenabled() or gc.get_freeze_count():
         yield

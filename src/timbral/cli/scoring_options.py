@@ -1,4 +1,4 @@
-"""How trials are scored: options of score and evaluate."""
+"""Options for scoring trials, of score and evaluate, and the printing of results."""
 
 from __future__ import annotations
 
@@ -77,12 +77,14 @@ class ScoringOptions:
     ] = None
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `timbral.score` and `timbral.evaluate` by these names."""
+        """The options as keyword arguments of `timbral.score` and `timbral.evaluate`."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 def print_figures(figures: Figures) -> None:
-    """A line of error rates, one of thresholds and one of calibrated costs, as there are."""
+    """Print a line of error rates, and lines of thresholds and calibrated costs if there are
+    any.
+    """
     if figures.calibration_note:
         print(figures.calibration_note, file=sys.stderr)
     print(figures.line)
@@ -93,7 +95,7 @@ def print_figures(figures: Figures) -> None:
 
 
 def print_conditions(conditions: Sequence[Condition]) -> None:
-    """A table of each column."""
+    """Print a table for each column, with a row for each of its values."""
     from timbral.scoring.condition_figures import condition_rows
 
     for column in dict.fromkeys(each.column for each in conditions):

@@ -1,4 +1,4 @@
-"""``-`` as a path: standard input or output, where text flows."""
+"""``-`` as a path: standard input or standard output, for text."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ STANDARD = Path("-")
 
 @contextmanager
 def text_input(path: Path) -> Iterator[Path]:
-    """The path; for ``-`` a temporary file of what standard input holds.
+    """The path; for ``-`` a temporary file with the content of standard input.
 
-    A file can be read twice and by several processes; a stream cannot.
+    A file, unlike a stream, can be read twice and by several processes.
     """
     if path != STANDARD:
         yield path

@@ -1,4 +1,4 @@
-"""All verbs, by the stage of the work that they belong to."""
+"""All verbs, grouped by stage of the work."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ VERBS = {name: summary for verbs in STAGES.values() for name, summary in verbs.i
 
 
 def load_verb(name: str) -> Callable[..., int]:
-    """The function `run` of a verb's module, which is imported now and not before."""
+    """The function `run` of a verb's module, which is imported only now."""
     module = import_module(f"timbral.cli.verbs.{name.replace('-', '_')}")
     run: Callable[..., int] = module.run
     return run

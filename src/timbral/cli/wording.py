@@ -1,4 +1,4 @@
-"""Words of the terminal: plurals, and flags where the library speaks of arguments."""
+"""Wording of messages: counts with plurals, percentages, and flags in place of argument names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import get_type_hints
 
 from timbral.cli.verb_table import VERBS, load_verb
@@ -14,10 +14,11 @@ from timbral.cli.verb_table import VERBS, load_verb
 __all__ = ["by_kind", "count", "flags_of", "name_flags", "percent"]
 
 SMALLEST = 1e-6
+"""the smallest fraction that four decimals of a percentage can show"""
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """A number with its noun: ``1 speaker``, ``2,000 speakers``."""
+    """A number with its noun: ``1 speaker``, ``2,000 speakers``; by default, the plural adds s."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
@@ -26,16 +27,16 @@ def by_kind(counts: Counter[str]) -> str:
     return ", ".join(f"{kind} {number:,}" for kind, number in counts.most_common())
 
 
-def name_flags(message: str, verb: Sequence[str]) -> str:
-    """A message of the library with ``--flags`` for the arguments that it names in backticks."""
-    if not verb or verb[0] not in VERBS:
+def name_flags(message: str, verb: str) -> str:
+    """A message of the library, with a verb's ``--flags`` for arguments named in backticks."""
+    if verb not in VERBS:
         return message
-    flags = flags_of(load_verb(verb[0]))
+    flags = flags_of(load_verb(verb))
     return re.sub(r"`(\w+)`", lambda match: flags.get(match[1], match[0]), message)
 
 
 def flags_of(run: Callable[..., int]) -> dict[str, str]:
-    """Flags of a verb by the names of its parameters, those of its groups of options too."""
+    """Flags of a verb by the names of its parameters, including those of its option groups."""
     hints = get_type_hints(run)
     names = []
     for name, parameter in inspect.signature(run).parameters.items():
@@ -48,7 +49,10 @@ def flags_of(run: Callable[..., int]) -> dict[str, str]:
 
 
 def percent(fraction: float) -> str:
-    """With so many digits, up to four, that neither 0 % nor 100 % is said of what is neither."""
+    """A fraction as a percentage with one decimal.
+
+    More decimals, up to four, are used where one would round to 0 % or 100 % what is neither.
+    """
     if 0 < fraction < SMALLEST:
         return "<0.0001 %"
     if 1 - SMALLEST < fraction < 1:

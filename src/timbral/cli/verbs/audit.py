@@ -30,7 +30,7 @@ NEEDS = {
     "shared-speaker": "speakers that are in another corpus, too (--other EMBEDDINGS)",
     "second-speaker": "recordings in which a second speaker talks (--encoder ENCODER)",
 }
-"""what is not looked for without an option"""
+"""what is searched for only if an option is given"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def run(
     print(f"all of them: {target}, {target.with_suffix('.csv')}")
     if others := [NEEDS[kind] for kind, so in passed_over.items() if so]:
         print(f"not looked for: {', '.join(others)}", file=sys.stderr)
-    return _end(failures)
+    return _report_failures(failures)
 
 
 def _no_progress(done: int, total: int) -> None:
@@ -117,7 +117,7 @@ def _no_progress(done: int, total: int) -> None:
 def _print_findings(
     findings: Sequence[dict[str, Any]], passed_over: Sequence[str], show: int
 ) -> None:
-    """The number of each kind that was looked for, and the first so many of it."""
+    """Print how many findings of each kind there are, and the first `show` of each."""
     from timbral.embeddings.audit.findings import KINDS
 
     for kind, what in KINDS.items():
@@ -129,8 +129,8 @@ def _print_findings(
             print(f"  {100 * row['probability']:5.1f} %  {_describe(row)}")
 
 
-def _end(failures: Sequence[AudioError]) -> int:
-    """Say how many recordings were not read, and the first; the exit code."""
+def _report_failures(failures: Sequence[AudioError]) -> int:
+    """Print how many recordings could not be examined, and the first; returns the exit code."""
     if not failures:
         return OK
     print(

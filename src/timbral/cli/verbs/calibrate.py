@@ -96,7 +96,7 @@ def _warn_of_guess(evaluation: Path, speakers: Path | None) -> None:
     from timbral.scoring.trial_speakers import GUESSED
 
     if listed_speakers(speakers, scores_file(evaluation)) is None:
-        print(name_flags(GUESSED, ["calibrate"]), file=sys.stderr)
+        print(name_flags(GUESSED, "calibrate"), file=sys.stderr)
 
 
 def _show(fitted: Calibration, path: Path) -> None:

@@ -78,12 +78,12 @@ def run(
             print(_lines(checked))
     else:
         print(_counts(summary))
-    return _end(summary, exit_code)
+    return _report_failures(summary, exit_code)
 
 
 def _lines(checked: Checked) -> str:
     """A recording's measures in one line, and a line for each risk."""
-    risks = [f"  {risk.kind}: {name_flags(risk.message, ['check'])}" for risk in checked.risks]
+    risks = [f"  {risk.kind}: {name_flags(risk.message, 'check')}" for risk in checked.risks]
     return "\n".join([f"{checked.path}: {_measures(checked.quality)}", *risks])
 
 
@@ -108,14 +108,14 @@ def _counts(summary: CheckSummary) -> str:
 
 
 def _unread(failures: Sequence[AudioError]) -> str:
-    """``2 recordings and 1 folder``."""
+    """The number of failures by kind: ``2 recordings and 1 folder``."""
     folders = sum(Path(failure.path).is_dir() for failure in failures)
     kinds = (("recording", len(failures) - folders), ("folder", folders))
     return " and ".join(count(number, kind) for kind, number in kinds if number)
 
 
-def _end(summary: CheckSummary, exit_code: bool) -> int:
-    """Name what could not be read; the exit code."""
+def _report_failures(summary: CheckSummary, exit_code: bool) -> int:
+    """Print what could not be read; returns the verb's exit code."""
     for failure in summary.failures:
         print(failure, file=sys.stderr)
     if summary.failures:

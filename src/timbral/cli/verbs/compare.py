@@ -54,7 +54,7 @@ def run(
         skip_missing=skip_missing,
     )
     if result.note:
-        print(name_flags(result.note, ["compare"]), file=sys.stderr)
+        print(name_flags(result.note, "compare"), file=sys.stderr)
     if result.is_one_system:
         print("both give every trial the same score: the scores of one system", file=sys.stderr)
     _print_table(result)

@@ -13,11 +13,11 @@ from timbral.cli.common_options import (
     Encoder,
     Layout,
     Running,
-    count_failures,
     load_embedder,
-    names,
+    one_of,
     option,
     print_passed_over,
+    report_failures,
 )
 from timbral.cli.corpus_argument import check_corpus, find_corpus
 from timbral.cli.early_checks import check_files, check_folders
@@ -51,7 +51,7 @@ DEFAULT_SETTINGS = InferenceSettings()
 VectorFormat = Annotated[
     str,
     option(
-        names(FORMATS), "parquet is one table, npy the format of PaddleSpeech, torch that of ddvc"
+        one_of(FORMATS), "parquet is one table, npy the format of PaddleSpeech, torch that of ddvc"
     ),
 ]
 ReusedFolder = Annotated[
@@ -146,4 +146,4 @@ def _print_summary(done: EmbedSummary, target: str) -> int:
         print(f"{risky} at risk ({by_kind(done.risk_counts)}); `timbral check` says why")
     if done.new_audio_seconds:
         print(f"{done.times_real_time:.0f} × real time")
-    return count_failures(done.num_failures, target)
+    return report_failures(done.num_failures, target)

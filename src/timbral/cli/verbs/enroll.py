@@ -21,13 +21,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import (
-    announce_length,
-    check_files,
-    check_folders,
-    check_recordings,
-    clock_of,
-)
+from timbral.cli.early_checks import check_files, check_folders, check_recordings
 from timbral.cli.gallery_options import (
     GalleryCalibration,
     GalleryLocation,
@@ -36,6 +30,7 @@ from timbral.cli.gallery_options import (
     evidence_for,
     other_than_gallery,
 )
+from timbral.cli.long_recordings import announce_length, clock_of
 from timbral.cli.wording import count, name_flags
 from timbral.errors import ConfigError, EnrollmentError
 
@@ -215,7 +210,7 @@ def _report(enrollment: Enrollment, gallery: str, json: bool) -> int:
 
 def _warn(enrollment: Enrollment) -> None:
     for warning in enrollment.warnings:
-        print(f"note: {name_flags(warning, ['enroll'])}", file=sys.stderr)
+        print(f"note: {name_flags(warning, 'enroll')}", file=sys.stderr)
 
 
 def _report_error(error: EnrollmentError, json: bool) -> int:

@@ -12,9 +12,9 @@ from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     Encoder,
     Running,
-    count_failures,
     load_embedder,
     option,
+    report_failures,
 )
 from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.engine_options import DEFAULT_ENGINE, EngineChoice
@@ -122,11 +122,11 @@ def _describe(result: Evaluation | ScoredRecordings, output: Path) -> int:
     """Print what came out; the exit code."""
     from timbral.evaluation.list_evaluation import Evaluation
 
-    code = count_failures(result.num_failures, output)
+    code = report_failures(result.num_failures, output)
     if result.num_missing:
         print(f"{count(result.num_missing, 'trial')} left out because of them", file=sys.stderr)
     if result.note:
-        print(name_flags(result.note, ["evaluate"]), file=sys.stderr)
+        print(name_flags(result.note, "evaluate"), file=sys.stderr)
     print(f"scores: {output / 'scores.txt'}")
     if not isinstance(result, Evaluation):
         print("no error rates: they need target and non-target trials", file=sys.stderr)
@@ -135,7 +135,7 @@ def _describe(result: Evaluation | ScoredRecordings, output: Path) -> int:
     if result.seen_note:
         print(result.seen_note, file=sys.stderr)
     if result.interval_note:
-        print(result.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
+        print(name_flags(result.interval_note, "evaluate"), file=sys.stderr)
     print_figures(result)
     print_conditions(result.conditions)
     return code

@@ -11,9 +11,9 @@ from tyro.conf import Positional
 from timbral.cli.common_options import (
     SOME_FAILED,
     Layout,
-    count_failures,
-    names,
+    one_of,
     option,
+    report_failures,
 )
 from timbral.cli.corpus_argument import STDIN, find_corpus
 from timbral.cli.standard_streams import STANDARD, text_output
@@ -36,7 +36,7 @@ def run(
     format: Annotated[
         str,
         option(
-            names(LIST_FORMATS),
+            one_of(LIST_FORMATS),
             "format of the list: a table, a Kaldi data directory, Lhotse manifests or cuts, or a "
             "NeMo manifest",
         ),
@@ -67,4 +67,4 @@ def run(
         print(f"{count(failures, 'line')} of {corpus} could not be used", file=sys.stderr)
         return SOME_FAILED
     failed = failures_file(output, format)
-    return count_failures(failures, failed.parent, failed.name)
+    return report_failures(failures, failed.parent, failed.name)

@@ -55,7 +55,7 @@ Action = Literal["list", "show", "remove", "merge", "rename", "export", "check",
 
 @dataclass(frozen=True)
 class Request:
-    """The words of the command, behind the action."""
+    """The arguments of an action."""
 
     names: tuple[str, ...]
     recordings: tuple[int, ...]
@@ -124,7 +124,7 @@ def run(
 
 
 def _check_names(action: Action, names: tuple[str, ...]) -> None:
-    """ConfigError for fewer or more names than an action takes."""
+    """Raise ConfigError for fewer or more names than an action takes."""
     low, high = NAMES[action]
     if not low <= len(names) <= high:
         wanted = {0: "no name", 1: "the names of voices", 2: "the names of two voices"}[low]
@@ -183,8 +183,12 @@ def _remove(gallery: Gallery, request: Request) -> int:
     erased = True
     for name in names:
         erased = gallery.remove(name, request.recordings)
-    what = count(len(request.recordings), "recording") if request.recordings else "voice"
-    print(f"removed: {what if request.recordings else count(len(names), what)}")
+    removed = (
+        count(len(request.recordings), "recording")
+        if request.recordings
+        else count(len(names), "voice")
+    )
+    print(f"removed: {removed}")
     if erased:
         return OK
     print(
@@ -290,7 +294,7 @@ NAMES: dict[str, tuple[int, int]] = {
     "check": (0, 0),
     "migrate": (0, 0),
 }
-"""fewest and most names that each takes"""
+"""fewest and most names that each action takes"""
 ACTIONS: dict[str, Callable[[Gallery, Request], int]] = {
     "list": _list,
     "show": _show,

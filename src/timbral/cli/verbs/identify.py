@@ -21,13 +21,14 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import announce_length, check_files, check_folders, clock_of
+from timbral.cli.early_checks import check_files, check_folders
 from timbral.cli.gallery_options import (
     GalleryCalibration,
     GalleryLocation,
     encoder_of,
     other_than_gallery,
 )
+from timbral.cli.long_recordings import announce_length, clock_of
 from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import AudioError, ConfigError
 
@@ -99,9 +100,13 @@ def run(
 def _check(
     gallery: str, recordings: Sequence[Path], calibration: Path | None, strangers: Path | None
 ) -> float:
-    """ConfigError for no gallery or no recordings, DataError for files that are not there.
+    """Check the arguments, and print that long recordings are being read.
 
-    Announces long recordings, and returns the seconds of all of them.
+    Returns the total duration of the recordings, in seconds.
+
+    Raises:
+        ConfigError: the gallery or the recordings are missing
+        DataError: a file or folder does not exist
     """
     if what := other_than_gallery(gallery):
         raise ConfigError(f"GALLERY comes before the recordings, but {gallery!r} is {what}")
@@ -115,11 +120,11 @@ def _check(
 def _with_clock(
     answers: Iterable[Identification | AudioError], seconds: float
 ) -> Iterator[Identification | AudioError]:
-    """The answers, and a clock before each of them if the recordings are long."""
-    waiting = iter(answers)
+    """The answers; while each of them is awaited, a clock is shown if the recordings are long."""
+    remaining = iter(answers)
     while True:
         with clock_of(seconds):
-            answer = next(waiting, None)
+            answer = next(remaining, None)
         if answer is None:
             return
         yield answer
@@ -134,7 +139,7 @@ def _code(found: Identification, is_decided: bool) -> int:
 def _print_all(
     answers: Iterable[Identification | AudioError], json: bool, several: bool
 ) -> tuple[list[Identification], int]:
-    """Print each answer as it comes; returns all of them, and how many recordings failed."""
+    """Print each answer as soon as it is there; returns the answers, and how many failed."""
     answered, failed = [], 0
     for found in answers:
         if isinstance(found, AudioError):
@@ -144,12 +149,12 @@ def _print_all(
         answered.append(found)
         print(_as_json(found) if json else _in_words(found, several), flush=True)
         for warning in found.warnings:
-            print(f"note: {name_flags(warning, ['identify'])}", file=sys.stderr)
+            print(f"note: {name_flags(warning, 'identify')}", file=sys.stderr)
     return answered, failed
 
 
 def _in_words(found: Identification, several: bool) -> str:
-    """The answer, and the candidates below it."""
+    """The answer in one line, and one line for each candidate."""
     lines = [f"{found.recording}: {_answer(found)}" if several else _answer(found)]
     for each in found.candidates:
         again = "  (enroll again)" if each.enroll_again else ""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from timbral.cli.common_options import OK, count_failures, option
+from timbral.cli.common_options import OK, option, report_failures
 from timbral.cli.early_checks import check_files
 from timbral.cli.wording import count
 from timbral.errors import ConfigError
@@ -66,7 +66,7 @@ def run(
         f"{output}: {count(done.num_utterances, 'vector')} of {done.embedding_dim} numbers, {who}"
     )
     print(f"encoder {encoder}, known by {done.weights_sha256[:12]}")
-    return count_failures(done.num_failures, output) or OK
+    return report_failures(done.num_failures, output) or OK
 
 
 def _pair(text: str) -> tuple[str, str]:

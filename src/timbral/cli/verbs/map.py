@@ -44,7 +44,7 @@ def run(
         path, reason = page.unreadable[0]
         print(
             f"{count(len(page.unreadable), 'point')} without audio; the first: "
-            f"{name_flags(': '.join(filter(None, (path, reason))), ['map'])}",
+            f"{name_flags(': '.join(filter(None, (path, reason))), 'map')}",
             file=sys.stderr,
         )
     return SOME_FAILED if page.unreadable else OK
@@ -60,6 +60,6 @@ def _warn_of_silence(embeddings: Path, corpus: str | None) -> None:
     where = f" (--corpus {shlex.quote(silence.folder)})" if silence.folder else ""
     print(
         "note: the page will have no audio, because no recording can be read; the first: "
-        f"{name_flags(silence.reason, ['map'])}{where}",
+        f"{name_flags(silence.reason, 'map')}{where}",
         file=sys.stderr,
     )

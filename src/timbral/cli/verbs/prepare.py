@@ -10,10 +10,10 @@ from tyro.conf import Positional
 from timbral.audio.preprocessing import TRIMS, Preprocessing
 from timbral.cli.common_options import (
     Layout,
-    count_failures,
-    names,
+    one_of,
     option,
     print_passed_over,
+    report_failures,
 )
 from timbral.cli.corpus_argument import find_corpus, print_left_out_columns
 from timbral.cli.wording import count
@@ -49,13 +49,13 @@ def run(
     format: Annotated[
         str,
         option(
-            names(FORMATS), "memory-mapped 16 kHz PCM; PaddleSpeech's precomputed mels; FLAC files"
+            one_of(FORMATS), "memory-mapped 16 kHz PCM; PaddleSpeech's precomputed mels; FLAC files"
         ),
     ] = "arrow",
     trim: Annotated[
         str,
         option(
-            names(["auto", *TRIMS]),
+            one_of(["auto", *TRIMS]),
             "how to trim silence; auto: the usual method for these corpora, else none",
         ),
     ] = "auto",
@@ -95,7 +95,7 @@ def _print_summary(summary: PrepareSummary, folder: Path) -> int:
     if summary.num_too_short:
         what = count(summary.num_too_short, "utterance")
         print(f"{what} left out: shorter than a precomputed mel may be (160 frames)")
-    return count_failures(summary.num_failures, folder)
+    return report_failures(summary.num_failures, folder)
 
 
 def _print_passed_over(

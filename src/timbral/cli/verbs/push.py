@@ -52,7 +52,7 @@ def run(
     embedder = load_embedder(encoder, RunningOptions(device="cpu"))
     from timbral.checkpoints.run_card import EVALUATIONS
 
-    _attach(embedder, calibration)
+    _set_calibration(embedder, calibration)
     card = card or _own_card(Path(encoder))
     found = evaluations or tuple(sorted((Path(encoder) / EVALUATIONS).glob("*/")))
     with tempfile.TemporaryDirectory(prefix="timbral-push-") as temporary:
@@ -71,8 +71,8 @@ def run(
     return OK
 
 
-def _attach(embedder: Embedder, calibration: Path | None) -> None:
-    """Give the encoder a calibration of its own. DataError for that of another."""
+def _set_calibration(embedder: Embedder, calibration: Path | None) -> None:
+    """Give the encoder this calibration; raises DataError for one of another encoder."""
     from timbral.calibration.calibration_file import open_calibration
 
     if calibration is not None:
@@ -82,7 +82,7 @@ def _attach(embedder: Embedder, calibration: Path | None) -> None:
 
 
 def _own_card(run: Path) -> Path | None:
-    """The README.md of a run that somebody wrote or changed; None where there is none."""
+    """The README.md of a run folder, if a user wrote or changed it; else None."""
     from timbral.checkpoints.model_card import CARD_FILE, is_own_card
 
     path = run / CARD_FILE
@@ -90,7 +90,7 @@ def _own_card(run: Path) -> Path | None:
 
 
 def _export(embedder: Embedder, folder: Path) -> Path:
-    """An exported model of the weights as they will be saved."""
+    """An ONNX model of the weights as `save` writes them."""
     from timbral import api
 
     saved = embedder.save(folder / "encoder")

@@ -32,7 +32,7 @@ PriorOption = Annotated[
     option("P", "prior probability of the same speaker, for the probabilities in --llrs"),
 ]
 SHOWN = 3
-"""recordings without a vector that are named"""
+"""the most recordings without a vector that a message names"""
 
 
 VectorsFile = Annotated[
@@ -89,11 +89,11 @@ def run(
             vectors, path, output,
             root=root, order=order, llrs=llrs, prior=prior, **scoring.arguments(),
         )  # fmt: skip
-    return _describe(result, output, llrs)
+    return _print_result(result, output, llrs)
 
 
-def _describe(result: ScoreSummary, output: Path | None, llrs: Path | None) -> int:
-    """Print what came out; the exit code."""
+def _print_result(result: ScoreSummary, output: Path | None, llrs: Path | None) -> int:
+    """Print files and error rates; returns the exit code."""
     if result.missing:
         shown = ", ".join(result.missing[:SHOWN])
         print(
@@ -103,7 +103,7 @@ def _describe(result: ScoreSummary, output: Path | None, llrs: Path | None) -> i
             file=sys.stderr,
         )
     if result.note:
-        print(name_flags(result.note, ["score"]), file=sys.stderr)
+        print(name_flags(result.note, "score"), file=sys.stderr)
     if output is not None:
         print(f"scores: {output}")
     if llrs is not None:
@@ -113,7 +113,7 @@ def _describe(result: ScoreSummary, output: Path | None, llrs: Path | None) -> i
         print(f"{scored} scored; error rates need target and non-target trials")
     else:
         if result.figures.interval_note:
-            print(result.figures.interval_note.replace("`speakers`", "--speakers"), file=sys.stderr)
+            print(name_flags(result.figures.interval_note, "score"), file=sys.stderr)
         print_figures(result.figures)
     print_conditions(result.conditions)
     return SOME_FAILED if result.missing else OK

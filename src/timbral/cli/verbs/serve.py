@@ -66,9 +66,9 @@ LIMITS = options_of(
 )
 DEFAULT_LIMITS = LIMITS()
 MAIN_THREADS = 1
-"""of torch where nothing is computed but what loading takes. Workers compute, one a core, or one of
-them on all cores; GNU's OpenMP lets threads sleep between products once there are more of them in a
-process than cores, which makes all cores slower than one"""
+"""threads of torch in the main thread, which computes only while it loads the encoder. The workers
+compute: one on each core, or one on all cores. If a process has more threads than cores, GNU's
+OpenMP lets them sleep between products, and then all cores together are slower than one"""
 
 
 def run(
@@ -122,7 +122,7 @@ def run(
             embedder, limits, workers=workers, threads_alone=workers, gallery=enrolled
         )
         _log_to_standard_error(quiet)
-        address = f"http://{_shown(host)}:{listening.getsockname()[1]}"
+        address = f"http://{_url_host(host)}:{listening.getsockname()[1]}"
         print(f"{embedder.name} at {address}", file=sys.stderr, flush=True)
         serve_until_stopped(
             create_app(service, known), listening, timeout_seconds=service.settings.timeout_seconds
@@ -131,7 +131,7 @@ def run(
 
 
 def _count_workers(embedder: Embedder) -> int:
-    """How many batches are computed at once: as many as cores, where each takes one."""
+    """How many batches are computed at once: one per core on a CPU, one on a GPU."""
     if embedder.device.type != "cpu":
         return 1
     from timbral.io.cores import usable_cores
@@ -139,15 +139,16 @@ def _count_workers(embedder: Embedder) -> int:
     return usable_cores()
 
 
-def _shown(host: str) -> str:
+def _url_host(host: str) -> str:
+    """A host as in a URL, where IPv6 addresses are in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
 def _log_to_standard_error(quiet: bool) -> None:
-    lines = logging.StreamHandler()
-    lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     for name, level in {"timbral.access": logging.INFO, "uvicorn.error": logging.WARNING}.items():
         log = logging.getLogger(name)
         log.setLevel(logging.WARNING if quiet else level)
-        log.addHandler(lines)
+        log.addHandler(handler)
         log.propagate = False

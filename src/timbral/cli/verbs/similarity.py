@@ -15,12 +15,12 @@ from timbral.cli.common_options import (
     Layout,
     Running,
     RunningOptions,
-    count_failures,
     load_embedder,
     option,
+    report_failures,
 )
 from timbral.cli.early_checks import check_files, check_folders
-from timbral.cli.wording import count, percent
+from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import ConfigError
 from timbral.io.progress import bar
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 SHOWN = 12
-"""of the comparisons of systems"""
+"""the most comparisons of systems that are printed"""
 WEIGHT_SUFFIXES = (".onnx", ".pt", ".pth", ".ckpt", ".safetensors", ".pdparams", ".bin", ".tar")
 
 
@@ -96,7 +96,7 @@ def _drift(
     layout: str,
     running: RunningOptions,
 ) -> int:
-    """Similarity over the time of one recording."""
+    """Measure how the voice changes in the course of one recording."""
     if len(encoders) != 1 or len(sources) > 2:
         raise ConfigError("--drift takes one encoder, a long recording, and optionally a reference")
     embedder = load_embedder(encoders[0], running)
@@ -113,7 +113,7 @@ def _drift(
     )
     plot = output / "drift.png"
     print(f"table: {output / 'drift.csv'}{f', plot: {plot}' if plot.exists() else ''}")
-    return count_failures(len(found.failures), output, "drift.json")
+    return report_failures(len(found.failures), output, "drift.json")
 
 
 def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -132,7 +132,7 @@ def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]
 
 
 def split_words(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """The encoders, which come first, and the sources behind them."""
+    """The encoders, which come first, and the sources, which follow them."""
     from timbral.checkpoints.known_names import PUBLISHED_NAMES
 
     encoders: list[str] = []
@@ -154,20 +154,20 @@ def _print_report(report: SimilarityReport, output: Path) -> int:
     for flag in report.flags:
         print(f"warning: {flag}", file=sys.stderr)
     for note in report.notes:
-        print(f"note: {note.replace('`corpus`', '--corpus')}", file=sys.stderr)
+        print(f"note: {name_flags(note, 'similarity')}", file=sys.stderr)
     if any("  position " in line for line in report.lines):
         print("note: position 0 is the nearest other speaker, 1 the same one", file=sys.stderr)
     print(f"report: {output / 'report.html'}")
-    return count_failures(len(report.failures), output)
+    return report_failures(len(report.failures), output)
 
 
 def _print_differences(report: SimilarityReport) -> None:
-    """The systems compared, or the first of many comparisons."""
+    """Print the comparisons of systems, at most `SHOWN` of them."""
     for each in report.differences[:SHOWN]:
         interval = (
             ""
             if each.interval is None
-            else (f" ({each.interval.low:+.3f} to {each.interval.high:+.3f})")
+            else f" ({each.interval.low:+.3f} to {each.interval.high:+.3f})"
         )
         print(
             f"{each.first} - {each.second}: {each.mean:+.3f}{interval} by {each.encoder}"

@@ -112,7 +112,7 @@ def run(
 
 
 def _check_arguments(config: Path | None, sources: Sources, options: TrainOptions) -> None:
-    """Typos in names and paths, before torch is imported."""
+    """Check names and paths before torch is imported."""
     from timbral.checkpoints.known_names import refuse_unknown
     from timbral.training.trackers.registry import check_trackers
 
@@ -147,7 +147,7 @@ def _recipe(config: Path | None, sources: Sources) -> Recipe:
 
 
 def _job(recipe: Recipe, sources: Sources, options: TrainOptions) -> TrainJob:
-    """What to do; audio that the recipe names is prepared first."""
+    """The training job; audio that the recipe names is prepared first."""
     from timbral import api
     from timbral.compat import ddvc_stores
 
@@ -163,16 +163,16 @@ def _job(recipe: Recipe, sources: Sources, options: TrainOptions) -> TrainJob:
             run, output, workers=usable_cores(), progress=advance
         )
     if options.validation_data is None and options.validation_speakers == "auto":
-        # ddvc validates on recordings of their own, or (its null) not at all
-        unwanted = validation_data is None and not options.keep_old
-        speakers = "0" if unwanted else "auto"
+        # ddvc validates on separate recordings, or not at all (if its config has null for them)
+        no_validation = validation_data is None and not options.keep_old
+        speakers = "0" if no_validation else "auto"
         options = replace(options, validation_data=validation_data, validation_speakers=speakers)
     config = ddvc_stores.with_epochs(recipe, data)
     return api.TrainJob(config, data, output, options, run.comet_key)
 
 
 def _train(job: TrainJob) -> int:
-    """Train with progress on the terminal, of torchrun's processes on the first one's only."""
+    """Train; only the first of torchrun's processes shows progress and the summary."""
     from timbral import api
     from timbral.io.devices import tune_cpu
     from timbral.training.distributed import own_rank

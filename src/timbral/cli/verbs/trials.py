@@ -70,7 +70,8 @@ def run(
         only_speakers=only_speakers,
         seed=seed,
     )
-    return _describe(drawn, output, per_speaker, across_sessions)
+    _print_summary(drawn, output, per_speaker, across_sessions)
+    return OK
 
 
 def _source_of(corpus: str, layout: str) -> str | Manifest:
@@ -84,8 +85,10 @@ def _source_of(corpus: str, layout: str) -> str | Manifest:
     return found if corpus == STDIN else corpus
 
 
-def _describe(drawn: TrialSummary, output: Path, per_speaker: int, across_sessions: bool) -> int:
-    """Print what was drawn; the exit code."""
+def _print_summary(
+    drawn: TrialSummary, output: Path, per_speaker: int, across_sessions: bool
+) -> None:
+    """Print how many trials of how many speakers were drawn."""
     if drawn.num_without_targets:
         print(
             f"{count(drawn.num_without_targets, 'speaker')} without a target trial", file=sys.stderr
@@ -101,4 +104,3 @@ def _describe(drawn: TrialSummary, output: Path, per_speaker: int, across_sessio
         f"{count(drawn.num_nontargets, 'non-target trial')} of "
         f"{count(drawn.num_speakers, 'speaker')}: {output}, their speakers: {output}.utt2spk"
     )
-    return OK

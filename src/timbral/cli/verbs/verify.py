@@ -19,13 +19,8 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import (
-    announce_length,
-    check_files,
-    check_question,
-    check_recordings,
-    clock_of,
-)
+from timbral.cli.early_checks import check_files, check_question, check_recordings
+from timbral.cli.long_recordings import announce_length, clock_of
 from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import ConfigError
 
@@ -38,7 +33,7 @@ __all__ = ["run"]
 DIFFERENT = 3
 UNDECIDED = 4
 SHORT_SECONDS = 20.0
-"""of both recordings: less is done sooner by one thread than by several, which have to start"""
+"""total duration below which one thread is faster than several, which take time to start"""
 
 ThresholdOption = Annotated[
     float | None,
@@ -87,7 +82,7 @@ def run(
 
     example: timbral verify campplus-zh-en a.wav b.wav --false-accept 0.01
     """
-    encoder, first, second = _encoder_and_sides(recordings)
+    encoder, first, second = _encoder_and_recordings(recordings)
     check_recordings(first, second)
     check_files(calibration)
     check_question(threshold, false_accept, prior)
@@ -109,7 +104,7 @@ def run(
     else:
         _print_decision(decision)
     for warning in decision.warnings:
-        print(f"note: {name_flags(warning, ['verify'])}", file=sys.stderr)
+        print(f"note: {name_flags(warning, 'verify')}", file=sys.stderr)
     if not exit_code:
         return OK
     if decision.same is None:
@@ -117,7 +112,7 @@ def run(
     return OK if decision.same else DIFFERENT
 
 
-def _encoder_and_sides(words: tuple[str, ...]) -> tuple[str, str, str]:
+def _encoder_and_recordings(words: tuple[str, ...]) -> tuple[str, str, str]:
     """The encoder and the two recordings of a command line; ConfigError for anything else."""
     if len(words) == 3:
         return words
@@ -144,7 +139,7 @@ def _print_decision(decision: Decision) -> None:
         return
     if decision.same is None:
         print(f"cosine {decision.score:.3f}")
-        print("not decided: " + name_flags(decision.why, ["verify"]))
+        print("not decided: " + name_flags(decision.why, "verify"))
         return
     score, limit = decision.compared
     print(f"cosine {score}")
@@ -159,9 +154,12 @@ def _print_decision(decision: Decision) -> None:
 
 
 def _verdict(decision: Decision) -> str:
-    """The decision in words, which do not contradict a probability on the other side of 1/2."""
-    likely = decision.probability
-    if likely is not None and (likely > 0.5) != decision.same:
+    """The decision in words.
+
+    Where the probability is on the other side of 1/2, the words speak of acceptance only.
+    """
+    probability = decision.probability
+    if probability is not None and (probability > 0.5) != decision.same:
         return f"{'' if decision.same else 'not '}accepted as the same speaker"
     return "same speaker" if decision.same else "different speakers"
 
