@@ -42,7 +42,10 @@ def read_clone_list(path: Path) -> list[ListedClone]:
     """
     rows = _table_rows(path) if path.suffix.lower() in TABLE_SUFFIXES else _line_rows(path)
     if not rows:
-        raise DataError(f"{path}: contains no clone")
+        raise DataError(
+            f"{path}: contains no clone; a line should contain the synthesized recording and its "
+            "reference"
+        )
     below = path.resolve().parent
     pairs = [
         (location_below(below, row["synthesized"]), location_below(below, row["reference"]))
@@ -134,7 +137,7 @@ def read_meta(path: Path) -> list[ListedClone]:
 
 def _refuse_repeated(names: Sequence[str], path: Path) -> None:
     if not names:
-        raise DataError(f"{path}: contains no clone")
+        raise DataError(f"{path}: contains no clone; a line should be {META}")
     repeated, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise DataError(f"{path}: contains {repeated!r} more than once")

@@ -140,7 +140,8 @@ def _band(
         cosines += (unit_length(vectors[whole])[:BAND_WINDOWS] @ voice).tolist()
     if not cosines:
         raise ConfigError(
-            f"corpus: {corpus} has no speaker with two usable recordings of {seconds:g} s or more"
+            f"corpus: {corpus} has no speaker with two usable recordings of {seconds:g} s or more; "
+            "give another corpus, or none"
         )
     low, high = np.percentile(cosines, BAND)
     return float(low), float(high)

@@ -92,7 +92,9 @@ def _override(content: dict[str, Any], key: str, value: Any, argument: str) -> N
         if isinstance(child, str):  # `encoder: lstm` is short for `encoder: {name: lstm}`
             child = content[section] = {"name": child}
         if not isinstance(child, dict):
-            raise ConfigError(f"{argument}: {key}: {section} is not a section")
+            raise ConfigError(
+                f"{argument}: {key}: {section} is a value, not a section of the config"
+            )
         content = child
     content[last] = value
 

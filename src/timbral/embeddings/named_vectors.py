@@ -111,11 +111,13 @@ def read_vectors(source: str | Path) -> NamedVectors:
         name = found.names[int(bad[0])]
         raise DataError(
             f"{source}: {bad.size} of {len(found.names)} vectors are not finite, the first that of "
-            f"{name}"
+            f"{name}; remove them"
         )
     if not found.vectors.any(axis=1).all():
         zero = found.names[int(np.argmin(found.vectors.any(axis=1)))]
-        raise DataError(f"{source}: the vector of {zero} is zero, so it is not from a voice")
+        raise DataError(
+            f"{source}: the vector of {zero} is zero, so it is not from a voice; remove it"
+        )
     if (bad := np.flatnonzero(~has_directions(found.vectors))).size:
         raise DataError(
             f"{source}: {bad.size} of {len(found.names)} vectors are too long or too short for "
@@ -124,7 +126,9 @@ def read_vectors(source: str | Path) -> NamedVectors:
     if pc.count_distinct(found.names).as_py() < len(found.names):
         counts = pc.value_counts(found.names)
         twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-        raise DataError(f"{source}: {len(twice)} names have several vectors, such as {twice[0]}")
+        raise DataError(
+            f"{source}: {len(twice)} names have several vectors, such as {twice[0]}; keep one each"
+        )
     return found
 
 
@@ -195,7 +199,9 @@ def _stacked(rows: Mapping[str, Any], path: Path) -> Vectors:
     sizes = {len(vector): name for name, vector in rows.items()}
     if len(sizes) > 1:
         shown = ", ".join(f"{size} ({name})" for size, name in sorted(sizes.items())[:3])
-        raise DataError(f"{path}: the vectors have different sizes: {shown}")
+        raise DataError(
+            f"{path}: the vectors have different sizes: {shown}; give those of one encoder"
+        )
     return (
         np.stack(list(rows.values())).astype(np.float32) if rows else np.empty((0, 0), np.float32)
     )

@@ -122,7 +122,8 @@ def _check_encoder(embedder: Embedder) -> None:
         )
     if embedder.sample_rate != 16_000:
         raise ConfigError(
-            f"{embedder.name}: takes {embedder.sample_rate} Hz, but the page works at 16000 Hz"
+            f"{embedder.name}: takes {embedder.sample_rate} Hz, but the page works at "
+            "16000 Hz; use an encoder for that sample rate"
         )
 
 

@@ -52,7 +52,7 @@ def project(vectors: Vectors, *, seed: int = 42, neighbors: int = 15) -> Vectors
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
         raise DataError(f"vector {row} of {len(vectors)} contains NaN or infinite values")
     if neighbors < 2:
-        raise ConfigError(f"neighbors must be 2 or more: {neighbors}")
+        raise ConfigError(f"neighbors must be 2 or more, got {neighbors}")
     if len(vectors) < MIN_FOR_NEIGHBORHOODS:
         return _principal_plane(vectors)
     if len(vectors) < MIN_FOR_UMAP:

@@ -166,9 +166,9 @@ def _check(points: Sequence[Point], clip_seconds: float, max_megabytes: float) -
         if not (math.isfinite(point.x) and math.isfinite(point.y)):
             raise DataError(f"{point.utterance}: its point is not finite ({point.x}, {point.y})")
     if not 0.0 < clip_seconds <= 3_600.0:
-        raise ConfigError(f"clip_seconds must be above 0 and at most 3600: {clip_seconds}")
+        raise ConfigError(f"clip_seconds must be above 0 and at most 3600, got {clip_seconds}")
     if not max_megabytes >= 0.0:
-        raise ConfigError(f"max_megabytes must be 0 or more: {max_megabytes}")
+        raise ConfigError(f"max_megabytes must be 0 or more, got {max_megabytes}")
 
 
 def _data(

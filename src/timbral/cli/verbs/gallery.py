@@ -110,9 +110,11 @@ def run(
     """
     check_files(calibration)
     if force and action != "merge":
-        raise ConfigError("`force` is only for merge")
+        raise ConfigError("`force` is only for merge; leave it out")
     if recordings and (action != "remove" or len(names) != 1):
-        raise ConfigError("`recordings` is only for remove, with the name of one voice")
+        raise ConfigError(
+            "`recordings` is only for remove, with the name of one voice; leave it out"
+        )
     from timbral.gallery.gallery import Gallery
 
     _check_names(action, names)

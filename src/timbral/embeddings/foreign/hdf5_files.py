@@ -55,12 +55,16 @@ def _arrays(group: Any, path: Path, groups: set[int], above: str = "") -> Iterat
 
     address = h5py.h5o.get_info(group.id).addr
     if address in groups:
-        raise DataError(f"{path}: the group {above.rstrip('/')} is also in another place")
+        raise DataError(
+            f"{path}: the group {above.rstrip('/')} is also in another place; keep one of them"
+        )
     groups.add(address)
     for key in group:
         name = f"{above}{key}"
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise DataError(f"{path}: {name} is a link, which is not followed; copy what it means")
+            raise DataError(
+                f"{path}: {name} is a link, which is not followed; copy its target into this file"
+            )
         found = group[key]
         if isinstance(found, h5py.Group):
             yield from _arrays(found, path, groups, f"{name}/")

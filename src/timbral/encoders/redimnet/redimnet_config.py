@@ -111,12 +111,14 @@ class RedimnetConfig:
         for name, allowed in (("block", BLOCKS), ("context", CONTEXTS), ("features", FEATURES)):
             if getattr(self, name) not in allowed:
                 raise ConfigError(
-                    f"encoder.{name} must be one of {', '.join(allowed)}: {getattr(self, name)!r}"
+                    f"encoder.{name} must be one of {', '.join(allowed)}, got "
+                    f"{getattr(self, name)!r}"
                 )
         if self.features == "kaldi" and (self.normalize_waves or self.hop_samples != KALDI_HOP):
             raise ConfigError(
                 f"encoder.features kaldi needs encoder.hop_samples {KALDI_HOP} and "
-                f"encoder.normalize_waves false: {self.hop_samples}, {self.normalize_waves}"
+                f"encoder.normalize_waves false, got {self.hop_samples} and "
+                f"{self.normalize_waves}"
             )
         self._check_stages()
 
@@ -138,7 +140,7 @@ class RedimnetConfig:
             if not all(low <= value <= high for value in getattr(self, name)):
                 raise ConfigError(
                     f"encoder.{name} must be numbers from {low} to {high}"
-                    f"{' (version 1)' if high == 1 else ''}: {getattr(self, name)}"
+                    f"{' (version 1)' if high == 1 else ''}, got {getattr(self, name)}"
                 )
         if self.mels % math.prod(self.mel_strides) or self.frame_stride > LARGEST_SIZE:
             raise ConfigError(

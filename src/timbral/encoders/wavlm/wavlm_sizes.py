@@ -39,10 +39,12 @@ class WavlmSizes:
         """The config of the WavLM alone; ConfigError for impossible sizes."""
         check_ranges(self, "encoder", embedding_dim=(1, LARGEST_SIZE))
         check_ranges(self, "encoder", num_hidden_layers=(1, MOST_LAYERS))
-        if len(self.conv_dim) != len(self.conv_kernel) or len(self.conv_dim) != len(
-            self.conv_stride
-        ):
-            raise ConfigError("encoder.conv_dim, conv_kernel and conv_stride must be equally long")
+        lengths = [len(each) for each in (self.conv_dim, self.conv_kernel, self.conv_stride)]
+        if len(set(lengths)) > 1:
+            raise ConfigError(
+                "encoder.conv_dim, conv_kernel and conv_stride must be equally long, got "
+                f"{', '.join(map(str, lengths))} numbers"
+            )
         shared = {field.name for field in fields(WavlmConfig)} - {"embedding_dim"}
         own = {field.name for field in fields(self)}
         return WavlmConfig(**{name: getattr(self, name) for name in shared & own})
