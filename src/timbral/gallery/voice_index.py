@@ -192,7 +192,7 @@ def _faiss() -> Any:
 
 
 def best_of(rows: Ints, vectors: Vectors, query: Vectors, top: int) -> tuple[Ints, Vectors]:
-    """Of some rows, those with the highest products with a query, and the products."""
+    """The rows with the highest products with a query, among the given ones, and the products."""
     scores = vectors[rows] @ query
     order = np.lexsort((rows, -scores))[:top]
     return rows[order], scores[order]

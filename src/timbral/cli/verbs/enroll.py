@@ -111,7 +111,7 @@ def run(
 
 
 def _check_alone(name: object, others: bool) -> None:
-    """ConfigError for what does not go with `embeddings`."""
+    """Raise ConfigError for arguments that cannot be combined with `embeddings`."""
     if name or others:
         raise ConfigError(
             "`embeddings` replaces NAME and recordings, and cannot be combined with `partial` or "
@@ -120,8 +120,9 @@ def _check_alone(name: object, others: bool) -> None:
 
 
 def _check_words(gallery: str, name: str, recordings: Sequence[Path]) -> None:
-    """ConfigError for a word that is missing or at another's place, AudioError for a recording that
-    is not there.
+    """Raise ConfigError for an argument that is missing or in another's place.
+
+    Raises AudioError for a recording that does not exist.
     """
     found = _misplaced(gallery, name, recordings)
     if found:
@@ -133,7 +134,7 @@ def _check_words(gallery: str, name: str, recordings: Sequence[Path]) -> None:
 
 
 def _misplaced(gallery: str, name: str, recordings: Sequence[Path]) -> str:
-    """Which word is missing or at another's place; empty if none is."""
+    """Which argument is missing or in another's place; empty if none is."""
     if what := other_than_gallery(gallery):
         return f"GALLERY is {gallery!r}, {what}"
     if Path(name).is_file():
@@ -230,7 +231,7 @@ def _report_error(error: EnrollmentError, json: bool) -> int:
 
 
 def _advice(error: EnrollmentError) -> Iterator[str]:
-    """What enrolls the recordings nevertheless, where something does."""
+    """Each option that would enroll recordings after all, and how many it would."""
     if error.num_partial:
         yield f"--partial enrolls {_the_others(error.num_partial)}"
     if error.num_force:
@@ -243,7 +244,7 @@ def _the_others(number: int) -> str:
 
 
 def _all(number: int, unusable: bool) -> str:
-    """The recordings that have vectors, where some may be `unusable`."""
+    """The recordings that --force enrolls, in words; with `unusable`, some have no vector."""
     if unusable:
         return "the usable one" if number == 1 else f"the {number:,} usable ones"
     return {1: "it", 2: "both"}.get(number, f"all {number:,}")

@@ -121,7 +121,7 @@ def of_arrays(arrays: dict[str, Any], path: Path) -> Iterator[FoundVector]:
 
 
 def _refuse_unnamed(arrays: Mapping[str, Any], texts: Mapping[str, Any], path: Path) -> None:
-    """DataError for tables of vectors that do not have an array of names of their own."""
+    """Raise DataError for tables of vectors that do not have an array of names of their own."""
     tables = [key for key, each in arrays.items() if each.ndim == 2 and 1 not in each.shape]
     if not tables or not (texts or len(arrays) == 1):
         return  # a vector under each name
