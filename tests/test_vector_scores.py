@@ -122,7 +122,7 @@ def test_vectors_of_other_tools(form: str, tmp_path: Path) -> None:
         ({"a": np.ones(3), "b": np.ones(4)}, "different sizes: 3 .a., 4 .b."),
         ({"a": np.ones(3), "b": np.array([1, np.nan, 1])}, "1 of 2 vectors are not finite.* of b"),
         ({"a": np.ones(3, dtype=np.int64)}, "a is int64 of shape .3,., not a vector of floats"),
-        ({"a": np.ones((2, 3))}, "not a vector"),
+        ({"a": np.ones((2, 3))}, "a has 2 vectors; what is read is a vector under each name"),
         ({}, "contains no vectors"),
         ({"a": np.ones(0)}, "not a vector"),
         ({"a": np.ones(3), "b": np.zeros(3)}, "the vector of b is zero"),

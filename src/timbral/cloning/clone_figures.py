@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timbral.cloning.encoder_view import EncoderView
 from timbral.io.types import Floats, Ints
@@ -129,8 +130,7 @@ def _student(freedom: int) -> float:
 
 def system_figures(view: EncoderView, system: str, draws: SpeakerDraws) -> SystemFigures:
     """Figures of one system's clones."""
-    rows = np.array([clone.system == system for clone in view.clones])
-    speakers = [clone.speaker for clone in view.clones if clone.system == system]
+    rows, speakers = _rows_of(view, system)
     codes = draws.codes(speakers)
     present = len(set(speakers))
     cosines, same, other = view.cosines[rows], view.same[rows], view.other[rows]
@@ -163,8 +163,7 @@ def anchors_are_apart(view: EncoderView, system: str, draws: SpeakerDraws) -> bo
     Otherwise the ratio of the distances could be any number (Fieller, Some problems in interval
     estimation, 1954).
     """
-    rows = np.array([clone.system == system for clone in view.clones])
-    speakers = [clone.speaker for clone in view.clones if clone.system == system]
+    rows, speakers = _rows_of(view, system)
     gaps = view.same[rows] - view.other[rows]
     interval = draws.interval(draws.means(gaps, draws.codes(speakers)), len(set(speakers)))
     return (_mean(gaps) if interval is None else interval.low) > 0
@@ -172,8 +171,8 @@ def anchors_are_apart(view: EncoderView, system: str, draws: SpeakerDraws) -> bo
 
 def position_draws(view: EncoderView, system: str, draws: SpeakerDraws) -> Floats:
     """The position of a system between the anchors, in each draw (draws,)."""
-    rows = np.array([clone.system == system for clone in view.clones])
-    codes = draws.codes([clone.speaker for clone in view.clones if clone.system == system])
+    rows, speakers = _rows_of(view, system)
+    codes = draws.codes(speakers)
     columns = _anchored(view.cosines[rows], view.same[rows], view.other[rows])
     cosine, same, other = (draws.means(values, codes) for values in columns)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -192,10 +191,16 @@ def position_of(view: EncoderView, system: str) -> float:
 
     Uses the clones that have both anchors; NaN if there are none.
     """
-    rows = np.array([clone.system == system for clone in view.clones])
+    rows, _ = _rows_of(view, system)
     columns = _anchored(view.cosines[rows], view.same[rows], view.other[rows])
     mean, high, low = map(_mean, columns)
     return (mean - low) / (high - low) if high != low else math.nan
+
+
+def _rows_of(view: EncoderView, system: str) -> tuple[NDArray[np.bool_], list[str]]:
+    """Which clones are one system's (N,), and the speakers of those."""
+    rows = np.array([clone.system == system for clone in view.clones])
+    return rows, [clone.speaker for clone in view.clones if clone.system == system]
 
 
 def _mean(values: Floats) -> float:

@@ -22,7 +22,8 @@ from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
 from timbral.encoders.frontends import KALDI_FBANK_80, KaldiFbank
 from timbral.encoders.layers.conv import FrameConv2d
 from timbral.encoders.layers.frames import at_least_float32, frame_mask, relu_inside
-from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
+from timbral.encoders.layers.linear import second_linear
+from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.errors import ConfigError, check_ranges
 
@@ -184,13 +185,7 @@ class Eres2netV2Encoder(SpeakerEncoder):
         self.fusion = Fusion(fourth)
         pooled = 2 * fourth * (self.frontend.num_features // 8)
         self.linear = nn.Linear(pooled, config.embedding_dim)
-        self.second: nn.Module | None = None
-        if config.second_linear:
-            self.second = nn.Sequential(
-                nn.ReLU(),
-                BatchNorm(config.embedding_dim, affine=False),
-                nn.Linear(config.embedding_dim, config.embedding_dim),
-            )
+        self.second = second_linear(config.embedding_dim) if config.second_linear else None
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
         front = nn.ModuleList([self.conv, self.norm])

@@ -12,7 +12,7 @@ import numpy as np
 
 from timbral.calibration.log_odds import probability_of
 from timbral.errors import DataError
-from timbral.io.types import Floats
+from timbral.io.types import Floats, Ints
 from timbral.plots.error_plots import draw_calibration, draw_det, draw_scores
 from timbral.scoring.figures import Figures
 from timbral.scoring.hull import hull_of_levels
@@ -102,14 +102,10 @@ class ScoreHistograms:
 
     @classmethod
     def of(cls, figures: Figures, scored: ScoredList) -> ScoreHistograms:
-        is_finite = np.isfinite(scored.scores)
-        finite, labels = scored.scores[is_finite], scored.trials.labels[is_finite]
-        low, high = float(finite.min()), float(finite.max())
-        edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-        targets, nontargets = (
-            np.histogram(finite[labels == label], edges)[0].astype(np.float64) for label in (1, 0)
+        edges, targets, nontargets = _histograms(scored, BINS)
+        return cls(
+            edges, targets.astype(np.float64), nontargets.astype(np.float64), figures.threshold
         )
-        return cls(edges, targets, nontargets, figures.threshold)
 
     def svg(self) -> str:
         """Both histograms, scaled to equal height, and the threshold, as SVG with a caption."""
@@ -160,11 +156,7 @@ class CalibrationCurve:
 
     @classmethod
     def of(cls, scored: ScoredList) -> CalibrationCurve:
-        is_finite = np.isfinite(scored.scores)
-        finite, labels = scored.scores[is_finite], scored.trials.labels[is_finite]
-        low, high = float(finite.min()), float(finite.max())
-        bounds = np.linspace(low, high if high > low else low + 1, FINE_BINS + 1)
-        targets, others = (np.histogram(finite[labels == label], bounds)[0] for label in (1, 0))
+        bounds, targets, others = _histograms(scored, FINE_BINS)
         kept = targets + others > 0
         if not (targets.any() and others.any()):
             return cls(bounds[[0, -1]], np.array([0.5]), np.empty(0), np.empty(0))
@@ -213,7 +205,17 @@ class CalibrationCurve:
         draw_calibration(path, self.edges, self.steps, self.scores, self.logistic, title)
 
 
-def _logistic(bounds: Floats, targets: Floats, others: Floats, scores: Floats) -> Floats:
+def _histograms(scored: ScoredList, bins: int) -> tuple[Floats, Ints, Ints]:
+    """Histograms of the finite scores: bounds (bins + 1,), target and non-target trials (bins,)."""
+    is_finite = np.isfinite(scored.scores)
+    finite, labels = scored.scores[is_finite], scored.trials.labels[is_finite]
+    low, high = float(finite.min()), float(finite.max())
+    bounds = np.linspace(low, high if high > low else low + 1, bins + 1)
+    targets, nontargets = (np.histogram(finite[labels == label], bounds)[0] for label in (1, 0))
+    return bounds, targets, nontargets
+
+
+def _logistic(bounds: Floats, targets: Ints, others: Ints, scores: Floats) -> Floats:
     """Probabilities at `scores` (M,) of a logistic curve fitted to trials in bins (B,)."""
     centers = (bounds[:-1] + bounds[1:]) / 2
     mean, deviation = centers.mean(), centers.std()

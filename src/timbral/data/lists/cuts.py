@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from timbral.audio.segments import Segment, recording_ids
+from timbral.data.lists.failures import write_failures
 from timbral.data.lists.lhotse_fields import (
     Row,
     channel_of,
@@ -19,7 +20,7 @@ from timbral.data.lists.lhotse_fields import (
 from timbral.data.lists.list_format import ListFormat
 from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import AudioError
-from timbral.io.files import atomic_write, write_jsonl
+from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
 
 __all__ = ["CUTS"]
@@ -42,11 +43,7 @@ def _write(manifest: Manifest, output: Path) -> tuple[int, int]:
         for cut in _cuts(manifest, failures):
             file.write(json.dumps(cut, ensure_ascii=False).encode() + b"\n")
             written += 1
-    listed = output.with_name(f"{output.name}.failures.jsonl")
-    if failures:
-        write_jsonl(listed, failures)
-    else:
-        listed.unlink(missing_ok=True)
+    write_failures(output, failures)
     return written, len(failures)
 
 

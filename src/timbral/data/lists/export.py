@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from timbral.data.further_columns import OWN_NAMES
+from timbral.data.lists.failures import failures_beside
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import COLUMNS, Manifest
 from timbral.errors import DataError, check_choice
@@ -65,5 +66,5 @@ def _check_columns_stay(manifest: Manifest, output: Path) -> None:
 def failures_file(output: Path, format: str) -> Path:
     """The file for the failures of a list."""
     if LIST_FORMATS[format].layout is None:
-        return output.with_name(f"{output.name}.failures.jsonl")
+        return failures_beside(output)
     return output / "failures.jsonl"

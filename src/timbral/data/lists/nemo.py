@@ -8,6 +8,7 @@ from typing import Any
 from timbral.audio.decode import read_header
 from timbral.audio.segments import Segment
 from timbral.data.further_columns import OWN_NAMES
+from timbral.data.lists.failures import write_failures
 from timbral.data.lists.list_format import ListFormat
 from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import AudioError, DataError
@@ -40,11 +41,7 @@ def _write(manifest: Manifest, output: Path) -> tuple[int, int]:
         except AudioError as error:
             failures.append({"utterance": row.utterance, **error.as_dict(), "path": row.path})
     write_jsonl(output, rows)
-    listed = output.with_name(f"{output.name}.failures.jsonl")
-    if failures:
-        write_jsonl(listed, failures)
-    else:
-        listed.unlink(missing_ok=True)
+    write_failures(output, failures)
     return len(rows), len(failures)
 
 
