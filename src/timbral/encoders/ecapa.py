@@ -142,6 +142,7 @@ class SERes2NetBlock(nn.Module):
     def __init__(self, config: EcapaConfig, dilation: int) -> None:
         super().__init__()
         channels = config.channels
+        self.dilation = dilation
         self.tdnn1 = ecapa_layer(config, channels, channels)
         self.res2net_block = Res2NetBlock(config, dilation)
         self.tdnn2 = ecapa_layer(config, channels, channels)

@@ -98,7 +98,8 @@ class Embedder(SharedEncoder, WindowedEncoder):
             preprocessing: the one it was trained with; None: timbral's default
             device: ``cpu``, ``cuda`` or ``cuda:N``
             precision: ``fp32``; ``tf32``, faster on CUDA devices; ``bf16``, faster on
-                processors with bf16 instructions; or ``int8`` (CAM++ on a CPU with VNNI)
+                processors with bf16 instructions; or ``int8`` (CAM++ and ECAPA-TDNN on a
+                CPU with VNNI)
             compile: use torch.compile, which takes minutes; no gain on CPUs (docs/encoders.md)
             name: name of the encoder in tables and files; empty: the architecture's name
             weights_sha256: hash of the weights file

@@ -33,7 +33,7 @@ def load_encoder(
         device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``
         precision: ``fp32``; ``tf32``, faster on CUDA devices; ``bf16``, faster on processors
             with bf16 instructions, with a cosine to ``fp32`` of at least 0.999; or ``int8``, for
-            CAM++ on a CPU with VNNI (docs/performance.md)
+            CAM++ and ECAPA-TDNN on a CPU with VNNI (docs/performance.md)
         compile: use torch.compile, which takes minutes at the first recording; no gain on the
             CPUs measured
         weights_dir: for a name: a local copy of its weights (a file, or a folder as on the Hub),

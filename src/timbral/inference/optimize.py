@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.campplus import CampplusEncoder
 from timbral.encoders.campplus_small import SmallCampplusEncoder
+from timbral.encoders.ecapa import EcapaEncoder
 from timbral.encoders.layers.packing import pack_weights
 from timbral.errors import ConfigError
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
 from timbral.inference.optimized.campplus_bytes import ByteCampplus
 from timbral.inference.optimized.campplus_folded import FoldedCampplus
+from timbral.inference.optimized.ecapa_bytes import ByteEcapa
 from timbral.inference.optimized.products import CAN_FUSE
 from timbral.inference.optimized.snapshot import WeightsSnapshot
 
@@ -37,6 +39,7 @@ FOLDED: dict[type[SpeakerEncoder], Callable[[Any, torch.dtype], InferenceNetwork
 IN_8_BITS: dict[type[SpeakerEncoder], Callable[[Any], InferenceNetwork]] = {
     CampplusEncoder: ByteCampplus,
     SmallCampplusEncoder: ByteCampplus,
+    EcapaEncoder: ByteEcapa,
 }
 
 
@@ -51,7 +54,7 @@ def optimize(network: SpeakerEncoder, dtype: torch.dtype = torch.float32) -> Inf
     The network itself is returned if there is nothing to gain: on a GPU, for weights that are not
     float32, and if this torch lacks the required operators, which are not public.
     """
-    if _can_fold(network):
+    if type(network) in FOLDED and _can_fold(network):
         return _UpToDate(network, lambda: FOLDED[type(network)](network, dtype))
     pack_weights(network, dtype)
     return network
@@ -93,7 +96,6 @@ def _can_fold(network: SpeakerEncoder) -> bool:
     tensors = [*network.parameters(), *network.buffers()]
     return (
         CAN_FUSE
-        and type(network) in FOLDED
         and all(tensor.device.type == "cpu" for tensor in tensors)
         # an inference tensor has no version, so changes could not be detected
         and not any(tensor.is_inference() for tensor in tensors)

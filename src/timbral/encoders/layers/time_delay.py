@@ -71,9 +71,12 @@ class TimeDelayLayer(nn.Module):
         self.padding = self.conv.context // 2
         self.padding_mode = padding_mode
 
+    def pad(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """What the convolution sees: (B, F + 2 padding, C)."""
+        return PADDINGS[self.padding_mode](frames, mask, self.padding) if self.padding else frames
+
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        if self.padding:
-            frames = PADDINGS[self.padding_mode](frames, mask, self.padding)
+        frames = self.pad(frames, mask)
         outputs = functional.relu(self.conv(frames), inplace=True)
         normalized: Tensor = self.norm(outputs, mask[:, :: self.stride])
         return normalized

@@ -11,8 +11,9 @@ The bias of the product makes up for what is rounded, on average of numbers that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,6 +80,22 @@ class ByteChannels:
         width = norm.weight.double().abs() * DEVIATIONS
         return cls.for_numbers(seen.relu(), Range(norm.bias - width, norm.bias + width).relu())
 
+    @classmethod
+    def beside(cls, channels: Sequence[ByteChannels]) -> ByteChannels:
+        lows, steps = zip(*((each.low, each.step) for each in channels), strict=True)
+        return cls(torch.cat(lows), torch.cat(steps))
+
+    def normalized(self, norm: BatchNorm) -> ByteChannels:
+        """What the same codes stand for behind a norm; a step may be below zero there, or zero."""
+        scale, offset = norm.scale_and_offset()
+        return ByteChannels(self.low * scale + offset, self.step * scale)
+
+    @property
+    def zero(self) -> Tensor:
+        """The codes (C,) that are nearest to the number 0."""
+        exact = -self.low / torch.where(self.step == 0, torch.inf, self.step)
+        return exact.round().clamp(0, LARGEST_CODE).to(torch.uint8)
+
     def __getitem__(self, channels: slice) -> ByteChannels:
         return ByteChannels(self.low[channels], self.step[channels])
 
@@ -86,6 +103,17 @@ class ByteChannels:
         """Weights (C, ...) and `bias` (C,) with which numbers, to be rounded, are codes."""
         step = self.step.view(-1, *(1,) * (weight.dim() - 1))
         return weight.double() / step, (bias - self.low) / self.step
+
+    def rounded(
+        self, matrix: Tensor, bias: Tensor, inputs: Moments, made: ByteChannels | None = None
+    ) -> RoundedWeights:
+        """Weights for codes of these channels, in place of a matrix (O, C) of numbers, whose
+        moments are `inputs`; they make numbers, or codes of `made`."""
+        weight, bias = matrix.double() * self.step, bias + matrix.double() @ self.low
+        if made is not None:
+            bias = (bias - made.low) / made.step
+            weight = weight / made.step[:, None]
+        return RoundedWeights.of(weight, bias, inputs.divided(self.step, self.low))
 
 
 class ClampedProduct:
@@ -97,7 +125,7 @@ class ClampedProduct:
         folded: tuple[Tensor, Tensor],
         channels: ByteChannels,
         frames: Callable[[], Tensor],
-        numbers: ByteNumbers,
+        numbers: ByteNumbers[Any],
     ) -> None:
         """`folded` is the matrix (O, C) and bias (O,) behind the norm; `frames` makes
         numbers (N, C) such as will come."""

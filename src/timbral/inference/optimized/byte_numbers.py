@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,10 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from timbral.checkpoints.weights import hash_weights
-from timbral.encoders.campplus import CampplusLayers
+from timbral.encoders.base import SpeakerEncoder
 from timbral.errors import TimbralError
 from timbral.inference.optimized import byte_ranges
-from timbral.inference.optimized.byte_ranges import SeenNumbers
 from timbral.io.cache import cache_folder
 from timbral.io.files import atomic_write
 from timbral.version import __version__
@@ -28,17 +27,19 @@ from timbral.version import __version__
 __all__ = ["ByteNumbers", "in_one_thread"]
 
 MOST_FILES = 8
-"""that are kept, the newest: 6 MB each"""
+"""that are kept, the newest: 6 MB each of CAM++, 20 of ECAPA-TDNN"""
 Made = TypeVar("Made")
+Seen = TypeVar("Seen")
 
 log = logging.getLogger("timbral.int8")
 
 
-class ByteNumbers:
+class ByteNumbers(Generic[Seen]):
     """Dataclasses of numbers, one after another: made once for weights, a version and a torch."""
 
-    def __init__(self, encoder: CampplusLayers) -> None:
-        self._encoder = encoder
+    def __init__(self, encoder: SpeakerEncoder, see: Callable[[], Seen]) -> None:
+        """`see` runs shipped voices through the encoder, if anything is to be made."""
+        self._see = see
         self._identity = _identity(encoder)
         self._stored = _read(self._identity)
         if self._stored is None:
@@ -47,8 +48,8 @@ class ByteNumbers:
         self._count = 0
 
     @cached_property
-    def seen(self) -> SeenNumbers:
-        return SeenNumbers(self._encoder)
+    def seen(self) -> Seen:
+        return self._see()
 
     def next(self, kind: type[Made], make: Callable[[], Made]) -> Made:
         """The next one, stored or made. They are asked for in the same order every time."""
@@ -81,7 +82,7 @@ def in_one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _identity(encoder: CampplusLayers) -> str:
+def _identity(encoder: SpeakerEncoder) -> str:
     digest = hashlib.sha256()
     voices = (byte_ranges.EVERY, byte_ranges.SECONDS)
     facts = (__version__, torch.__version__, encoder.config, *voices)

@@ -1,25 +1,25 @@
-"""CAM++'s numbers on shipped voices: what its form in 8 bits is made for."""
+"""Ranges of an encoder's numbers, and how they are seen: on shipped voices."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from timbral.audio.preprocessing import load
-from timbral.encoders.campplus import CampplusLayers, DenseBlock, FrontConvolutions, ResidualBlock
-from timbral.encoders.layers.conv import FrameConv, FrameConv2d
-from timbral.encoders.layers.norm import FrameBatchNorm
-from timbral.inference.optimized.byte_rounding import Moments
+from timbral.encoders.base import SpeakerEncoder
 from timbral.inference.shipped_voices import VOICES
 
-__all__ = ["Range", "SeenNumbers", "patches"]
+__all__ = ["Hook", "Range", "see_voices"]
 
 EVERY = 40
 """of the shipped recordings: 17, each of another voice"""
 SECONDS = 4.0
 """of each, at most"""
-PATCH_FRAMES = 9
-"""one of so many frames is looked at in front: every frame has many mels"""
+Hook = Callable[[Any, tuple[Tensor, ...], Tensor], None]
+"""takes a layer, what it took and what it made"""
 
 
 class Range:
@@ -40,69 +40,15 @@ class Range:
         return Range(torch.minimum(self.low, other.low), torch.maximum(self.high, other.high))
 
 
-class SeenNumbers:
-    """What goes into the products of an encoder, for weights as they are now."""
-
-    def __init__(self, encoder: CampplusLayers) -> None:
-        self._front_channels = encoder.front.conv1.out_channels
-        self.features: list[Tensor] = []
-        """of each recording (F, M)"""
-        self.ranges: dict[nn.Module, Range] = {}
-        """of what comes out of layers in front, by channel"""
-        self.inputs: dict[nn.Module, Moments] = {}
-        """of what each convolution in front, and the layer behind these, takes for one output"""
-        self._frames: dict[nn.Module, list[Tensor]] = {}
-        kinds = (FrameBatchNorm, ResidualBlock, FrameConv2d)
-        layers = [each for each in encoder.front.modules() if isinstance(each, kinds)]
-        hooks = [layer.register_forward_hook(self._see_in_front) for layer in layers]
-        hooks.append(encoder.front.register_forward_hook(self._see_front))
-        hooks.append(encoder.tdnn.register_forward_hook(self._see_tdnn))
-        blocks = [block for block in encoder.blocks if isinstance(block, DenseBlock)]
-        hooks += [_last(block).register_forward_hook(self._see_block) for block in blocks]
-        try:
-            with torch.autocast("cpu", enabled=False):
-                for path in sorted(VOICES.glob("*/*.ogg"))[::EVERY]:
-                    wave = load(path, sample_rate=encoder.sample_rate)
-                    wave = wave[: int(SECONDS * encoder.sample_rate)]
-                    encoder(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def frames(self, block: DenseBlock) -> Tensor:
-        """What the layers of a dense block make (N, C), before its stride."""
-        return torch.cat(self._frames[_last(block)])
-
-    def _see_front(self, layer: FrontConvolutions, given: tuple[Tensor, ...], _: Tensor) -> None:
-        self.features.append(given[0][0])
-
-    def _see_in_front(self, layer: nn.Module, given: tuple[Tensor, ...], outputs: Tensor) -> None:
-        if isinstance(layer, FrameConv2d):
-            size, mel_stride = layer.kernel_size[0], layer.stride[0]
-            rows = patches(given[0][0], size, mel_stride, PATCH_FRAMES)
-            self.inputs.setdefault(layer, Moments()).see(rows)
-            return
-        seen = Range.of(outputs)
-        self.ranges[layer] = self.ranges.get(layer, seen) | seen
-
-    def _see_tdnn(self, layer: FrameConv, given: tuple[Tensor, ...], _: Tensor) -> None:
-        frames = given[0][0]  # a channel's mels together, which `ByteFront` gives mel by mel
-        frames = frames.view(len(frames), self._front_channels, -1).transpose(1, 2).flatten(1)
-        taps = frames.unfold(0, layer.kernel_size[0], int(layer.stride[0]))
-        rows = taps.transpose(1, 2).flatten(1)
-        self.inputs.setdefault(layer, Moments()).see(rows)
-
-    def _see_block(self, layer: nn.Module, _: tuple[Tensor, ...], outputs: Tensor) -> None:
-        self._frames.setdefault(layer, []).append(outputs[0])
-
-
-def _last(block: DenseBlock) -> nn.Module:
-    return block.layers[len(block.layers) - 1]
-
-
-def patches(numbers: Tensor, size: int, mel_stride: int, every: int) -> Tensor:
-    """What a convolution of `size` × `size` takes of (F, M, C), of every so many frames: rows
-    (N, C × time × mel)."""
-    padded = nn.functional.pad(numbers, (0, 0, size // 2, size // 2))
-    taken = padded.unfold(0, size, every).unfold(1, size, mel_stride)
-    return taken.flatten(2).flatten(0, 1)
+def see_voices(encoder: SpeakerEncoder, hooks: Iterable[tuple[nn.Module, Hook]]) -> None:
+    """Run shipped voices, one at a time, through an encoder whose layers call their hooks."""
+    handles = [layer.register_forward_hook(hook) for layer, hook in hooks]
+    try:
+        with torch.autocast("cpu", enabled=False):
+            for path in sorted(VOICES.glob("*/*.ogg"))[::EVERY]:
+                wave = load(path, sample_rate=encoder.sample_rate)
+                wave = wave[: int(SECONDS * encoder.sample_rate)]
+                encoder(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
+    finally:
+        for handle in handles:
+            handle.remove()

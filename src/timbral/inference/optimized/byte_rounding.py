@@ -45,10 +45,11 @@ class Moments:
         self._products.addmm_(rows.t(), rows)
         self._count += len(rows)
 
-    def divided(self, steps: Tensor) -> Moments:
-        """Of the rows divided by `steps` (K,)."""
+    def divided(self, steps: Tensor, lows: Tensor | float = 0.0) -> Moments:
+        """Of the rows, less `lows` (K,), divided by `steps` (K,); zero where a step is zero."""
+        steps = torch.where(steps == 0, torch.inf, steps)
         made = Moments()
-        made._count, made._origin = self._count, self._origin / steps
+        made._count, made._origin = self._count, (self._origin - lows) / steps
         made._sum = self._sum / steps
         made._products = (self._products / steps[:, None].float()).div_(steps.float())
         return made

@@ -24,6 +24,7 @@ from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import ROUNDING, ByteConvolution, write_rounded
 from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
+from timbral.inference.optimized.campplus_byte_ranges import SeenCampplus
 from timbral.inference.optimized.frame_stream import SegmentedStream
 
 __all__ = ["ByteDenseBlock"]
@@ -66,7 +67,7 @@ class ByteDenseLayer:
         layer: DenseLayer,
         channels: ByteChannels,
         frames: Callable[[], Tensor],
-        numbers: ByteNumbers,
+        numbers: ByteNumbers[SeenCampplus],
     ) -> None:
         """`channels` are those of the block, `frames` makes numbers (N, C) such as will come."""
         local = layer.masking.local
@@ -128,7 +129,7 @@ class ByteDenseBlock:
         block: DenseBlock,
         channels: ByteChannels,
         behind: ByteChannels | None,
-        numbers: ByteNumbers,
+        numbers: ByteNumbers[SeenCampplus],
     ) -> None:
         frames = cache(lambda: numbers.seen.frames(block))
         self._layers: list[ByteDenseLayer] = []

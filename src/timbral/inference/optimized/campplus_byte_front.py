@@ -1,9 +1,4 @@
-"""CAM++'s two-dimensional convolutions in 8 bits, over a stream of frames.
-
-Features are seen by one convolution only, but by it alone: rounded to codes of 8 bits they would
-cost more than all other codes together. So it takes four codes of each, of steps four times as
-large as those of their sum: the codes of x + 0, 1/4, 1/2 and 3/4 of a step.
-"""
+"""CAM++'s two-dimensional convolutions in 8 bits, over a stream of frames."""
 
 from __future__ import annotations
 
@@ -19,15 +14,15 @@ from timbral.encoders.campplus import FrontConvolutions, ResidualBlock
 from timbral.encoders.layers.conv import FrameConv2d
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.inference.optimized.byte_channels import ONE, ByteChannels
+from timbral.inference.optimized.byte_features import FeatureCodes, code_of_features
 from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import (
     ByteConvolution,
     ByteProduct,
     Code,
-    write_codes,
 )
-from timbral.inference.optimized.byte_ranges import SeenNumbers, patches
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
+from timbral.inference.optimized.campplus_byte_ranges import SeenCampplus, patches
 from timbral.inference.optimized.campplus_front import FoldedFront, frames_beside
 from timbral.inference.optimized.folding import scaled_rows
 from timbral.inference.optimized.frame_stream import FrameStream
@@ -41,36 +36,36 @@ PARTS = 4
 class ByteFirst:
     """The first convolution, its norm and ReLU: features (F + 2, M, 1) -> codes (F, M, C)."""
 
-    def __init__(self, front: FrontConvolutions, made: ByteChannels, numbers: ByteNumbers) -> None:
-        self._given = numbers.next(Code, lambda: _code_of_features(numbers.seen))
-        self._offsets = torch.arange(PARTS) / PARTS - (PARTS - 1) / (2 * PARTS) + self._given.zero
+    def __init__(
+        self, front: FrontConvolutions, made: ByteChannels, numbers: ByteNumbers[SeenCampplus]
+    ) -> None:
+        code = numbers.next(Code, lambda: code_of_features(numbers.seen.features))
+        self._codes = FeatureCodes(code, PARTS)
 
         def rounded() -> RoundedWeights:
             inputs = Moments()
             for features in numbers.seen.features:
-                codes = self._codes(features[:, :, None]).float() - self._given.zero
-                inputs.see(patches(codes * self._given.step, 3, 1, PARTS))
+                inputs.see(patches(self._codes.numbers(features), 3, 1, PARTS))
             weight, bias = made.as_codes(*scaled_rows(front.conv1.weight, front.norm1))
-            weight = weight.transpose(2, 3).expand(-1, PARTS, -1, -1) / PARTS
+            weight = self._codes.spread(weight.transpose(2, 3))
             return RoundedWeights.of(weight.flatten(1), bias, inputs)
 
         weights = numbers.next(RoundedWeights, rounded)
-        self._convolution = ByteConvolution(weights, (3, 3), self._given)
-
-    def _codes(self, features: Tensor) -> Tensor:
-        """(F, M, 1) -> (F, M, 4)."""
-        numbers = (features / self._given.step) + self._offsets
-        return write_codes(numbers, torch.empty(numbers.shape, dtype=torch.uint8))
+        self._convolution = ByteConvolution(weights, (3, 3), code)
 
     def __call__(self, features: Tensor) -> Tensor:
-        return self._convolution(self._codes(features), True, ONE)
+        return self._convolution(self._codes(features[:, :, 0]), True, ONE)
 
 
 class ByteBlock:
     """A `ResidualBlock` of a chunk, of codes, as `FoldedBlock`."""
 
     def __init__(
-        self, block: ResidualBlock, given: ByteChannels, made: ByteChannels, numbers: ByteNumbers
+        self,
+        block: ResidualBlock,
+        given: ByteChannels,
+        made: ByteChannels,
+        numbers: ByteNumbers[SeenCampplus],
     ) -> None:
         """Codes of `given` to codes of `made`, which are the same where there is no shortcut."""
         self._strides = (block.frame_stride, block.mel_stride)
@@ -110,7 +105,9 @@ class ByteFront(FoldedFront):
     chunk_frames = 2048  # of bytes a cache holds more, and each call of oneDNN takes 40 µs
     kept_dtype = torch.uint8
 
-    def __init__(self, front: FrontConvolutions, mels: int, numbers: ByteNumbers) -> None:
+    def __init__(
+        self, front: FrontConvolutions, mels: int, numbers: ByteNumbers[SeenCampplus]
+    ) -> None:
         self._numbers = numbers
         channels = _channels(front, numbers)
         self.made = channels[-1]
@@ -133,12 +130,7 @@ class ByteFront(FoldedFront):
         return partial(last, relu=True, code=ONE)
 
 
-def _code_of_features(seen: SeenNumbers) -> Code:
-    lows, highs = zip(*(features.aminmax() for features in seen.features), strict=True)
-    return Code.of_range(float(min(lows)), float(max(highs)))
-
-
-def _channels(front: FrontConvolutions, numbers: ByteNumbers) -> list[ByteChannels]:
+def _channels(front: FrontConvolutions, numbers: ByteNumbers[SeenCampplus]) -> list[ByteChannels]:
     """Codes behind the first convolution, each block and the last convolution."""
     alike: list[list[nn.Module]] = [[front.norm1]]
     for block in front.blocks:
@@ -152,7 +144,7 @@ def _channels(front: FrontConvolutions, numbers: ByteNumbers) -> list[ByteChanne
     return made
 
 
-def _behind(layers: list[nn.Module], numbers: ByteNumbers) -> ByteChannels:
+def _behind(layers: list[nn.Module], numbers: ByteNumbers[SeenCampplus]) -> ByteChannels:
     """For what comes out of all of these layers and a ReLU."""
     return ByteChannels.for_numbers(
         reduce(or_, (numbers.seen.ranges[layer].relu() for layer in layers))
@@ -164,7 +156,7 @@ def _convolution(
     norm: BatchNorm,
     given: ByteChannels,
     made: ByteChannels,
-    numbers: ByteNumbers,
+    numbers: ByteNumbers[SeenCampplus],
 ) -> ByteConvolution:
     """Of 3 × 3 and the norm behind it, for numbers that are not below zero."""
     weights = _rounded(convolution, norm, given, made, numbers)
@@ -178,7 +170,7 @@ def _rounded(
     norm: BatchNorm,
     given: ByteChannels,
     made: ByteChannels,
-    numbers: ByteNumbers,
+    numbers: ByteNumbers[SeenCampplus],
 ) -> RoundedWeights:
     """Of (C', C × time × mel), from codes of `given` to codes of `made`."""
 

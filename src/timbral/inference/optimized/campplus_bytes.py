@@ -15,6 +15,7 @@ from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import RoundedWeights
 from timbral.inference.optimized.campplus_byte_dense import ByteDenseBlock
 from timbral.inference.optimized.campplus_byte_front import ByteFront
+from timbral.inference.optimized.campplus_byte_ranges import SeenCampplus
 from timbral.inference.optimized.campplus_folded import (
     ONEDNN_SIZE_STEP,
     FoldedCampplus,
@@ -36,7 +37,7 @@ class ByteTdnn:
         encoder: CampplusLayers,
         given: ByteChannels,
         channels: ByteChannels,
-        numbers: ByteNumbers,
+        numbers: ByteNumbers[SeenCampplus],
     ) -> None:
         """Of codes of `given`, each mel's, to codes of `channels`, of which none is below zero."""
         weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)
@@ -80,7 +81,7 @@ class ByteCampplus(FoldedCampplus):
             self._fold_in_bytes(encoder)
 
     def _fold_in_bytes(self, encoder: CampplusLayers) -> None:
-        numbers = ByteNumbers(encoder)
+        numbers = ByteNumbers(encoder, partial(SeenCampplus, encoder))
         front = ByteFront(encoder.front, encoder.frontend.num_features, numbers)
         self._front = front
         blocks = [block for block in encoder.blocks if isinstance(block, DenseBlock)]
@@ -99,5 +100,5 @@ class ByteCampplus(FoldedCampplus):
         return torch.cat([torch.addmm(self._bias, row, self._matrix) for row in pooled[:, None]])
 
 
-def _channels(block: DenseBlock, numbers: ByteNumbers) -> ByteChannels:
+def _channels(block: DenseBlock, numbers: ByteNumbers[SeenCampplus]) -> ByteChannels:
     return ByteChannels.before(block.norm, Range.of(numbers.seen.frames(block)))
