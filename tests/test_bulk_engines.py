@@ -56,6 +56,8 @@ def test_processes_give_the_same_table(
     assert (summary.num_utterances, summary.num_failures) == (47, 1)
     assert seen[-1][0] == seen[-1][1] == 48
     assert seen[-1][3] == 1
+    assert [each[0] for each in seen] == sorted(each[0] for each in seen)
+    assert len(seen) > 2 + 48 // 7, "within shards, too"
     assert_same_tables(tmp_path / "one", tmp_path / "two")
 
 
@@ -227,7 +229,7 @@ def test_decoded_audio_is_bounded(
 
     monkeypatch.setattr(Embedder, "load_audio", counted)
     monkeypatch.setattr(Embedder, "encode_preprocessed", watched)
-    shards = split_into_shards(scan_corpus("folder", voices), "cpu")
+    shards = split_into_shards(scan_corpus("folder", voices), "cpu", Folder(voices / "none"))
     results = list(embed_shards(embedder, shards, readers=4))
     assert sum(result.num_utterances for result in results) == 48
 

@@ -293,3 +293,29 @@ def test_the_command_says_that_a_corpus_was_moved(
     answer = ask("embed", run, moved.rename(corpus), "--output", out)
     assert answer.code == 2
     assert "(with --reuse, it takes over the vectors of the recordings" in answer.err
+
+
+def test_a_folder_keeps_the_size_of_its_shards(
+    embedder: Embedder, corpus: Path, embedded: pa.Table, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As when a job that was begun on a CPU is resumed on a GPU."""
+    shards = tmp_path / "out" / ".embed"
+    (shards / "000001.arrow").unlink()
+    monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 512)
+    done = api.embed(embedder, corpus, tmp_path / "out")
+    assert 0 < done.new_audio_seconds < 0.5 * done.audio_seconds, "one shard of three"
+    assert len(list(shards.glob("*.arrow"))) == 3
+    table = read_embeddings(tmp_path / "out")
+    assert table.drop_columns("embedding") == embedded.drop_columns("embedding")
+
+
+def test_a_short_last_shard_does_not_decide_the_size(
+    embedder: Embedder, corpus: Path, tmp_path: Path
+) -> None:
+    (few := tmp_path / "few").mkdir()
+    for some in (recordings(corpus)[:3], recordings(corpus)[3:]):
+        for path in some:
+            shutil.copy(path, few)
+        api.embed(embedder, few, tmp_path / "out", layout="tree")
+    assert len(list((tmp_path / "out" / ".embed").glob("*.arrow"))) == 3, "of four, not of three"

@@ -127,8 +127,8 @@ def embed_corpus(
         folder = Folder(output) / shard_folder
         job = EmbedJob.of(embedder, root)
         rows, manifest = _without_further(utterances)
-        shards = split_into_shards(rows, embedder.device.type)
         known, moved_from = begin_job(folder, job, rows, reuse, beside_audio=beside_audio)
+        shards = split_into_shards(rows, embedder.device.type, folder)
         done = embed_missing(embedder, shards, folder, engine, progress, known)
         table, failures = read_shards(shards, folder, rows)
         table = with_precision(table, embedder.precision)

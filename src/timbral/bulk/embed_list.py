@@ -75,7 +75,7 @@ def embed_recordings(
         if len(listed) > len(known):
             work.write(RECORDINGS_FILE, json.dumps(listed, ensure_ascii=False).encode())
         utterances = Manifest.of(_utterance(location, root) for location in listed)
-        shards = split_into_shards(utterances, embedder.device.type)
+        shards = split_into_shards(utterances, embedder.device.type, work)
         wanted = set(locations)
         needed = [shard for shard in shards if wanted & {row.path for row in shard.utterances}]
         embed_missing(embedder, needed, work, engine, progress)

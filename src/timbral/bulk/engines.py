@@ -6,11 +6,11 @@ import multiprocessing
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from multiprocessing.connection import Connection, wait
 
 from timbral.bulk.on_ray import embed_on_ray
-from timbral.bulk.pipeline import GroupProgress, embed_shards
+from timbral.bulk.pipeline import BatchProgress, embed_shards, no_progress
 from timbral.bulk.shards import Shard, ShardResult
 from timbral.errors import ConfigError, DataError, TimbralError, did_you_mean
 from timbral.inference.embedder import Embedder
@@ -57,7 +57,7 @@ class Engine:
         embedder: Embedder,
         shards: Sequence[Shard],
         folder: Folder,
-        progress: GroupProgress = lambda utterances, seconds, failures: None,
+        progress: BatchProgress = no_progress,
     ) -> Iterator[ShardResult]:
         """Embed shards into `folder`; each is yielded, in any order, after it is written.
 
@@ -69,7 +69,7 @@ class Engine:
             )
         workers = self.workers or _useful_workers(len(shards), embedder.device.type)
         if workers > 1:
-            return embed_in_processes(embedder, shards, folder, self.strict, workers)
+            return embed_in_processes(embedder, shards, folder, self.strict, workers, progress)
         return embed_here(embedder, shards, folder, self.strict, progress)
 
 
@@ -93,7 +93,7 @@ def embed_here(
     shards: Sequence[Shard],
     folder: Folder,
     strict: bool,
-    progress: GroupProgress = lambda utterances, seconds, failures: None,
+    progress: BatchProgress = no_progress,
 ) -> Iterator[ShardResult]:
     """Embed shards in this process, with torch's own threads."""
     for result in embed_shards(
@@ -104,7 +104,12 @@ def embed_here(
 
 
 def embed_in_processes(
-    embedder: Embedder, shards: Sequence[Shard], folder: Folder, strict: bool, workers: int
+    embedder: Embedder,
+    shards: Sequence[Shard],
+    folder: Folder,
+    strict: bool,
+    workers: int,
+    progress: BatchProgress = no_progress,
 ) -> Iterator[ShardResult]:
     """Embed shards in `workers` processes of one core each, which on `cuda` share the GPUs evenly.
 
@@ -131,15 +136,9 @@ def embed_in_processes(
             _send(connection, payload)
             for _ in range(QUEUED_SHARDS):
                 _send_shard(pending, connection, next(remaining, None))
-        while any(pending.values()):
-            # wait for idle workers, too, so that their death is noticed
-            for ready in wait(pending):
-                assert isinstance(ready, Connection)
-                result = _receive(ready)
-                assert isinstance(result, ShardResult)
-                pending[ready] -= 1
-                _send_shard(pending, ready, next(remaining, None))
-                yield result
+        for ready, result in _finished(pending, progress):
+            _send_shard(pending, ready, next(remaining, None))
+            yield result
     finally:
         for connection in pending:
             connection.close()
@@ -153,6 +152,16 @@ class _Started:
     """The message of a worker that is ready."""
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """What a worker says of each batch of recordings: the arguments of a `BatchProgress`."""
+
+    shard: str
+    utterances: int
+    seconds: float
+    failures: int
+
+
 def _until_all_started(connections: Iterable[Connection]) -> Iterator[Connection]:
     """Each connection after its worker has started; DataError if one dies before."""
     starting = list(connections)
@@ -163,6 +172,22 @@ def _until_all_started(connections: Iterable[Connection]) -> Iterator[Connection
             assert isinstance(message, _Started)
             starting.remove(ready)
             yield ready
+
+
+def _finished(
+    pending: dict[Connection, int], progress: BatchProgress
+) -> Iterator[tuple[Connection, ShardResult]]:
+    """Finished shards with their workers; `progress` is called for each batch."""
+    while any(pending.values()):
+        for ready in wait(pending):  # also idle workers, so that their death is noticed
+            assert isinstance(ready, Connection)
+            message = _receive(ready)
+            if isinstance(message, _Batch):
+                progress(*astuple(message))
+                continue
+            assert isinstance(message, ShardResult)
+            pending[ready] -= 1
+            yield ready, message
 
 
 def _send_shard(
@@ -178,9 +203,9 @@ def _send(connection: Connection, message: object) -> None:
         connection.send(message)
 
 
-def _receive(connection: Connection) -> ShardResult | _Started:
+def _receive(connection: Connection) -> ShardResult | _Started | _Batch:
     try:
-        message: ShardResult | _Started | TimbralError | OSError = connection.recv()
+        message: ShardResult | _Started | _Batch | TimbralError | OSError = connection.recv()
     except (EOFError, OSError):
         raise DataError(
             "a worker process died (out of memory?). Finished work is kept: start again, perhaps "
@@ -193,6 +218,10 @@ def _receive(connection: Connection) -> ShardResult | _Started:
 
 def _work(connection: Connection, index: int) -> None:
     """Run a worker: embed the shards that it is sent, until the parent ends."""
+
+    def tell(shard: str, utterances: int, seconds: float, failures: int) -> None:
+        connection.send(_Batch(shard, utterances, seconds, failures))
+
     end_with_parent()
     limit_threads(1)
     try:
@@ -206,7 +235,8 @@ def _work(connection: Connection, index: int) -> None:
         if embedder.device.type == "cuda" and embedder.device.index is None:
             embedder.to(f"cuda:{index % _num_gpus()}")
         while True:
-            for result in embed_here(embedder, [connection.recv()], folder, strict):
+            shard = connection.recv()
+            for result in embed_here(embedder, [shard], folder, strict, tell):
                 connection.send(replace(result, content=b""))
     except (EOFError, ConnectionError):  # the parent has ended
         return

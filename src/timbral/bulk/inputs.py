@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,7 @@ from timbral.data.prepared.mels import FRAME_BYTES, read_mel
 from timbral.encoders.mel_config import GE2E_MEL
 from timbral.errors import AudioError
 from timbral.inference.embedder import Embedder
+from timbral.inference.wave_batches import rows_by_length
 from timbral.io.types import Vectors
 
 __all__ = ["Content", "Input", "input_of"]
@@ -49,6 +50,9 @@ class Input(Protocol):
     def seconds(self, content: Content) -> float:
         """The duration of a content."""
 
+    def batches(self, contents: Sequence[Content]) -> Iterator[list[int]]:
+        """The rows of one or more contents that `embed` takes together at no loss of speed."""
+
     def embed(self, contents: Sequence[Content]) -> Vectors:
         """Vectors (N, E)."""
 
@@ -65,6 +69,8 @@ class AudioInput:
         self._sample_rate = embedder.sample_rate
         self._loader = embedder.loader
         self._embed = embedder.encode_preprocessed
+        self._takes_windows = embedder.windows is not None
+        self._batch_samples = embedder.runtime.seconds_per_batch * embedder.sample_rate
 
     def read(self, path: str) -> Content | AudioError:
         loaded = self._loader.try_load_measured(path, "path")
@@ -78,6 +84,12 @@ class AudioInput:
 
     def seconds(self, content: Content) -> float:
         return content.samples.size / self._sample_rate
+
+    def batches(self, contents: Sequence[Content]) -> Iterator[list[int]]:
+        if self._takes_windows:  # of several recordings at once
+            yield list(range(len(contents)))
+        else:
+            yield from rows_by_length([each.samples.size for each in contents], self._batch_samples)
 
     def embed(self, contents: Sequence[Content]) -> Vectors:
         return self._embed([content.samples for content in contents])
@@ -106,6 +118,9 @@ class MelInput:
 
     def seconds(self, content: Content) -> float:
         return len(content.samples) / FRAMES_PER_SECOND
+
+    def batches(self, contents: Sequence[Content]) -> Iterator[list[int]]:
+        yield list(range(len(contents)))
 
     def embed(self, contents: Sequence[Content]) -> Vectors:
         return self._embed([content.samples for content in contents])

@@ -24,17 +24,21 @@ from timbral.inference.embedder import Embedder
 from timbral.inference.recordings import no_finite_vector
 from timbral.io.types import Vectors
 
-__all__ = ["GroupProgress", "embed_shards"]
+__all__ = ["BatchProgress", "embed_shards", "no_progress"]
 
 BATCHES_PER_GROUP = 16
 """batches of the model in one group"""
-GroupProgress = Callable[[int, float, int], None]
-"""called after each group with its number of utterances, usable or not, the seconds of audio
-embedded, and the number of unusable ones"""
+BatchProgress = Callable[[str, int, float, int], None]
+"""called with the file name of a shard, and of a batch of its recordings: how many, usable or not,
+the seconds of audio embedded, and how many were not usable"""
 _FileInfo = tuple[tuple[int, int], float]
 """the stamp of a recording's file, and its estimated duration, before it is read"""
 GROUPS_AHEAD = 2
 """groups whose audio is in memory; a longer recording is read when no other is"""
+
+
+def no_progress(shard: str, utterances: int, seconds: float, failures: int) -> None:
+    """A `BatchProgress` that shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +57,20 @@ def embed_shards(
     *,
     readers: int,
     strict: bool = False,
-    progress: GroupProgress = lambda utterances, seconds, failures: None,
+    progress: BatchProgress = no_progress,
 ) -> Iterator[ShardResult]:
     """Embed shards one after another; `readers` threads run ahead into the next shard.
 
     With `strict`, the first unusable recording raises its AudioError. `progress` is called after
-    each group of recordings.
+    each batch of recordings.
     """
     partial: PartialShard | None = None
     for group, contents in _read_ahead(embedder, shards, readers):
         partial = partial or PartialShard.of(group.shard)
-        for row, error in _embed_group(group, contents, partial):
-            if strict:
-                raise error
-            partial.failures[row] = error
-        seconds = sum(partial.rows[row].seconds for row in group.rows if row in partial.rows)
-        failures = sum(row in partial.failures for row in group.rows)
-        progress(len(group.rows), seconds, failures)
+        for count, seconds, errors in _embed_group(group, contents, partial):
+            if strict and errors:
+                raise errors[0]
+            progress(group.shard.file_name, count, seconds, len(errors))
         if partial.is_complete:
             yield partial.result(embedder)
             partial = None
@@ -77,24 +78,36 @@ def embed_shards(
 
 def _embed_group(
     group: _Group, contents: Sequence[Content | AudioError], partial: PartialShard
-) -> Iterator[tuple[int, AudioError]]:
-    """Add the vectors of a group to its shard; yields the failed rows with their errors."""
+) -> Iterator[tuple[int, float, list[AudioError]]]:
+    """Add the vectors and failures of a group to its shard, one batch after another.
+
+    Yields the number of recordings in each batch, the seconds embedded, and the failures.
+    """
     usable: dict[int, Content] = {}
+    errors: list[AudioError] = []
     for row, content in zip(group.rows, contents, strict=True):
         if isinstance(content, AudioError):
-            yield row, content
+            partial.failures[row] = content
+            errors.append(content)
         else:
             usable[row] = content
-    if not usable:
-        return
-    vectors = group.input.embed(list(usable.values()))
-    for (row, content), vector, finite in zip(
-        usable.items(), vectors, finite_rows(vectors), strict=True
-    ):
-        if finite:
-            partial.rows[row] = _embedded_row(content, vector, group.input.seconds(content))
-        else:
-            yield row, no_finite_vector(group.shard.utterances[row].path)
+    if errors:
+        yield len(errors), 0.0, errors
+    rows, kept = list(usable), list(usable.values())
+    for batch in group.input.batches(kept) if kept else ():
+        seconds, errors = 0.0, []
+        vectors = group.input.embed([kept[index] for index in batch])
+        for index, vector, finite in zip(batch, vectors, finite_rows(vectors), strict=True):
+            row, content = rows[index], kept[index]
+            if finite:
+                made = _embedded_row(content, vector, group.input.seconds(content))
+                partial.rows[row] = made
+                seconds += made.seconds
+            else:
+                error = no_finite_vector(group.shard.utterances[row].path)
+                partial.failures[row] = error
+                errors.append(error)
+        yield len(batch), seconds, errors
 
 
 def _embedded_row(content: Content, vector: Vectors, seconds: float) -> EmbeddedRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,43 +44,44 @@ def embed_missing(
     work.show()
     if missing:
         begun = with_known_rows(missing, folder, known)
-        for result in engine.run(embedder, begun, folder, work.add_group):
+        for result in engine.run(embedder, begun, folder, work.add_batch):
             work.add_shard(result)
     return work
 
 
 @dataclass
 class WorkDone:
-    """The progress of a job: finished shards, and groups of recordings of the current shard."""
+    """What is done: finished shards, and batches of the shards in progress."""
 
     progress: EmbedProgress
     total: int
     done: int = 0
-    """utterances in finished shards"""
+    """utterances of finished shards"""
     seconds: float = 0.0
-    """audio embedded by this run"""
+    """of audio embedded by this run"""
     failures: int = 0
-    group_done: int = 0
-    """utterances done in the current shard; likewise the next two"""
-    group_seconds: float = 0.0
-    group_failures: int = 0
+    begun: dict[str, tuple[int, float, int]] = field(default_factory=dict)
+    """utterances, seconds and failures of the shards in progress"""
 
-    def add_group(self, utterances: int, seconds: float, failures: int) -> None:
-        self.group_done += utterances
-        self.group_seconds += seconds
-        self.group_failures += failures
+    def add_batch(self, shard: str, utterances: int, seconds: float, failures: int) -> None:
+        before = self.begun.get(shard, (0, 0.0, 0))
+        self.begun[shard] = (
+            before[0] + utterances, before[1] + seconds, before[2] + failures
+        )  # fmt: skip
         self.show()
 
     def add_shard(self, result: ShardResult) -> None:
+        self.begun.pop(result.file_name, None)
         self.done += result.num_utterances + result.num_failures
         self.seconds += result.audio_seconds
         self.failures += result.num_failures
-        self.group_done, self.group_seconds, self.group_failures = 0, 0.0, 0
         self.show()
 
     def show(self) -> None:
-        done, seconds = self.done + self.group_done, self.seconds + self.group_seconds
-        self.progress(done, self.total, seconds, self.failures + self.group_failures)
+        done, seconds, failures = self.done, self.seconds, self.failures
+        for begun in self.begun.values():
+            done, seconds, failures = done + begun[0], seconds + begun[1], failures + begun[2]
+        self.progress(done, self.total, seconds, failures)
 
 
 def read_shards(

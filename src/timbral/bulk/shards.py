@@ -233,11 +233,30 @@ def shard_file_name(number: int) -> str:
     return f"{number:06d}.arrow"
 
 
-def split_into_shards(utterances: Sequence[Utterance], device: str) -> list[Shard]:
-    """The shards of a corpus, whose size depends on the device only, not on the workers."""
-    size = SHARD_UTTERANCES.get(device, SHARD_UTTERANCES["cpu"])
+def split_into_shards(utterances: Sequence[Utterance], device: str, folder: Folder) -> list[Shard]:
+    """Shards of a corpus. Their size is that of the shards in the folder; that of the first ones
+    depends on the device, never on the workers.
+    """
+    size = _saved_size(folder) or SHARD_UTTERANCES.get(device, SHARD_UTTERANCES["cpu"])
     starts = range(0, len(utterances), size)
     return [Shard(number, utterances[start : start + size]) for number, start in enumerate(starts)]
+
+
+def _saved_size(folder: Folder) -> int | None:
+    """Utterances per shard in a folder; None if that is unknown.
+
+    The last shard may have fewer; alone it counts if its size is that of some device.
+    """
+    names = [name for name in folder.names() if name.endswith(".arrow")]
+    for name in names:
+        try:
+            metadata = pa.ipc.open_file(folder.read(name)).schema.metadata
+            size = len(parse_json(metadata[b"recordings"])["files"])
+        except DAMAGED:
+            continue
+        if size and (name != names[-1] or size in SHARD_UTTERANCES.values()):
+            return size
+    return None
 
 
 def read_shard(folder: Folder, shard: Shard) -> tuple[pa.Table, list[dict[str, str]]]:
