@@ -110,6 +110,7 @@ def depends_on_mask(module: nn.Module) -> bool:
 
 ZERO_ALREADY = {"tdnn": "layers.0", "tdnn-no-mean": "layers.0", "tdnn-stride-2": "layers.0"}
 ZERO_ALREADY |= dict.fromkeys(("w2v-bert-ecapa", "wavlm-ecapa"), "pooling.input")
+ZERO_ALREADY |= dict.fromkeys(("ecapa-no-context", "ecapa-wespeaker"), "input")
 """layers that zero what is zero behind the end already: by the front-end, or by a norm"""
 
 
