@@ -245,6 +245,8 @@ def test_missing_and_impossible_fields_are_told(client: TestClient, paths: list[
         "the body is application/json; send form fields, as multipart/form-data: "
         "with curl: -F first=@a.wav -F second=@a.wav"
     )
+    upper = {"Content-Type": "Multipart/Form-Data; boundary=b"}
+    assert told("/embed", content=b"--b--\r\n", headers=upper).startswith("audio: is missing (")
     many = client.post("/embed", data={f"f{number}": "" for number in range(1_001)}).json()
     assert many["message"].startswith("the body cannot be read as form fields (Too many fields")
 

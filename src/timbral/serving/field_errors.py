@@ -19,6 +19,7 @@ ALLOWED = {
     "float_parsing": "must be a number such as 0.5",
     "finite_number": "must be a finite number such as 0.5",
     "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number",
     "int_from_float": "must be a whole number",
     "bool_parsing": "must be true or false",
     "literal_error": "must be {expected}",
@@ -31,7 +32,7 @@ ALLOWED = {
 def fields_answer(request: Request, errors: Sequence[Mapping[str, Any]]) -> ErrorAnswer:
     """The answer to a request with these errors of its fields, as pydantic lists them."""
     body = request.headers.get("content-type", "").partition(";")[0].strip()
-    if body and body not in FORMS:
+    if body and body.lower() not in FORMS:
         message = f"the body is {body[:LONGEST_SHOWN]}; send form fields, as multipart/form-data"
         return ErrorAnswer(422, "fields", f"{message}: {_example(request, '')}")
     return ErrorAnswer(422, "fields", "; ".join(_of_field(request, each) for each in errors))
@@ -55,7 +56,9 @@ def _of_field(request: Request, error: Mapping[str, Any]) -> str:
         field = _fields(request).get(name)
         text = getattr(field, "description", None)
         return f"{name}: is missing{f' ({text})' if text else ''}; {_example(request, name)}"
-    allowed = ALLOWED.get(error["type"], error["msg"]).format_map(error.get("ctx", {}))
+    allowed = error["msg"]
+    if error["type"] in ALLOWED:
+        allowed = ALLOWED[error["type"]].format_map(error.get("ctx", {}))
     shown = isinstance(value, str) and len(value) <= LONGEST_SHOWN
     return f"{name}: {allowed}{f', got {value!r}' if shown else ''}"
 

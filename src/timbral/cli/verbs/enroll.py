@@ -137,11 +137,19 @@ def _misplaced(gallery: str, name: str, recordings: Sequence[Path]) -> str:
     """Which argument is missing or in another's place; empty if none is."""
     if what := other_than_gallery(gallery):
         return f"GALLERY is {gallery!r}, {what}"
-    if Path(name).is_file():
+    if _is_file(name):
         return f"NAME is {name!r}, a file"
     if recordings:
         return ""
     return f"no RECORDING after NAME {name!r}" if name else f"no NAME after GALLERY {gallery!r}"
+
+
+def _is_file(name: str) -> bool:
+    """Whether a name is that of a file; names of speakers may be longer than those of files."""
+    try:
+        return Path(name).is_file()
+    except OSError:
+        return False
 
 
 def _open_encoder(
