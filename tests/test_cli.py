@@ -344,6 +344,10 @@ def test_known_names_are_those_of_the_published_weights() -> None:
         ("gallery", "an action is missing, one of list, show, remove, merge, rename, export, "),
         ("enroll", "GALLERY is missing (a file, or postgresql://USER@HOST/DATABASE); usage: "),
         ("evaluate me/encoder", "TRIALS is missing (lines `label path path` with label 1 for the"),
+        (
+            "evaluate a.txt folder",
+            "TRIALS is 'folder', a folder; evaluate takes ENCODER TRIALS, in",
+        ),
         ("identify a.wav g.db", "GALLERY comes before the recordings, but 'a.wav' is a recording"),
         ("enroll g.db", "no NAME after GALLERY 'g.db'; enroll takes GALLERY NAME RECORDING …, in"),
         ("enroll g.db anna", "no RECORDING after NAME 'anna'; enroll takes GALLERY NAME RECORD"),

@@ -532,6 +532,7 @@ def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("runs/old/evaluation/list", "runs/new/evaluation/list", ("old", "new")),
         ("evaluation/ge2e-lstm/list", "runs/new/evaluation/list", ("ge2e-lstm", "new")),
         ("a/scores.txt", "b", ("a", "b")),
+        ("runs/old/evaluation/list/llrs.txt", "b/llrs.txt", ("old", "b")),
         ("a.txt", "a.csv", ("a.txt", "a.csv")),
         ("here/a", "there/a/scores.txt", ("here", "there")),
         ("a", "./a", ("first", "second")),

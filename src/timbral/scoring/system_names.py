@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from timbral.scoring.llr_comparison import LLRS
 from timbral.scoring.score_file import SCORES
 
 __all__ = ["system_names"]
@@ -26,7 +27,7 @@ def system_names(first: str | Path, second: str | Path) -> tuple[str, str]:
 
 def _parts(path: str | Path) -> list[str]:
     """Of a path, those that tell most about the system first."""
-    names = [name for name in reversed(Path(path).absolute().parts) if name != SCORES]
+    names = [name for name in reversed(Path(path).absolute().parts) if name not in (SCORES, LLRS)]
     if EVALUATION in names[1:3]:
         names = [*names[1:], names[0]]
     return [name for name in names if name != EVALUATION]

@@ -26,6 +26,7 @@ from timbral.cli.scoring_options import (
 )
 from timbral.cli.standard_streams import STANDARD, text_input
 from timbral.cli.wording import count, name_flags
+from timbral.errors import ConfigError
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ def run(
     from timbral.evaluation.root import check_root
     from timbral.scoring.trial_list import read_trial_list
 
+    if trials.is_dir():
+        raise ConfigError(
+            f"TRIALS is {str(trials)!r}, a folder; evaluate takes ENCODER TRIALS, in this order"
+        )
     list_name = "stdin" if trials == STANDARD else trials.stem
     with text_input(trials) as path:
         check_folders(root)
