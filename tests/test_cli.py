@@ -354,6 +354,7 @@ def test_known_names_are_those_of_the_published_weights() -> None:
         ("enroll anna a.wav", "NAME is 'a.wav', a file; enroll takes GALLERY NAME RECORDING …"),
         ("enroll a.wav g.db b", "GALLERY is 'a.wav', a recording; enroll takes GALLERY NAME REC"),
         (f"enroll g.db {'あ' * 100} b.wav", "b.wav: no such file"),
+        ("enroll a.wav --embeddings folder", "GALLERY is 'a.wav', a recording; with --embeddings"),
         ("enroll folder anna a.wav", "GALLERY is 'folder', a folder; enroll takes GALLERY NAME "),
         ("gallery g.db", "timbral gallery needs an action first, got 'g.db'; allowed: check, "),
         ("gallery lisst g.db", "timbral gallery needs an action first, got 'lisst'; did you mean"),

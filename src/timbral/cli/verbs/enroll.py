@@ -85,7 +85,7 @@ def run(
     """
     check_files(calibration)
     if embeddings is not None:
-        _check_alone(name, partial or channel != "mix")
+        _check_alone(gallery, name, partial or channel != "mix")
         speakers = _enroll_speakers(gallery, embeddings, encoder, calibration, consent, force)
         return _report_speakers(speakers, gallery, json, force)
     _check_words(gallery, name, recordings)
@@ -110,13 +110,15 @@ def run(
     return _report(enrollment, gallery, json)
 
 
-def _check_alone(name: object, others: bool) -> None:
+def _check_alone(gallery: str, name: object, others: bool) -> None:
     """Raise ConfigError for arguments that cannot be combined with `embeddings`."""
     if name or others:
         raise ConfigError(
             "`embeddings` replaces NAME and recordings, and cannot be combined with `partial` or "
             "`channel`"
         )
+    if found := other_than_gallery(gallery):
+        raise ConfigError(f"GALLERY is {gallery!r}, {found}; with `embeddings` it is the only word")
 
 
 def _check_words(gallery: str, name: str, recordings: Sequence[Path]) -> None:

@@ -84,10 +84,7 @@ def run(
     from timbral.evaluation.root import check_root
     from timbral.scoring.trial_list import read_trial_list
 
-    if trials.is_dir():
-        raise ConfigError(
-            f"TRIALS is {str(trials)!r}, a folder; evaluate takes ENCODER TRIALS, in this order"
-        )
+    _check_order(trials)
     list_name = "stdin" if trials == STANDARD else trials.stem
     with text_input(trials) as path:
         check_folders(root)
@@ -121,6 +118,14 @@ def run(
                 **arguments,
             )
     return _describe(result, output)
+
+
+def _check_order(trials: Path) -> None:
+    """ConfigError if ENCODER comes after TRIALS."""
+    if trials.is_dir():
+        raise ConfigError(
+            f"TRIALS is {str(trials)!r}, a folder; evaluate takes ENCODER TRIALS, in this order"
+        )
 
 
 def _describe(result: Evaluation | ScoredRecordings, output: Path) -> int:
