@@ -302,6 +302,7 @@ def test_a_folder_keeps_the_size_of_its_shards(
     """As when a job that was begun on a CPU is resumed on a GPU."""
     shards = tmp_path / "out" / ".embed"
     (shards / "000001.arrow").unlink()
+    monkeypatch.setitem(SHARD_UTTERANCES, "cuda", SHARD_UTTERANCES["cpu"])
     monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 512)
     done = api.embed(embedder, corpus, tmp_path / "out")
     assert 0 < done.new_audio_seconds < 0.5 * done.audio_seconds, "one shard of three"
@@ -319,3 +320,15 @@ def test_a_short_last_shard_does_not_decide_the_size(
             shutil.copy(path, few)
         api.embed(embedder, few, tmp_path / "out", layout="tree")
     assert len(list((tmp_path / "out" / ".embed").glob("*.arrow"))) == 3, "of four, not of three"
+
+
+def test_a_corpus_that_shrank_does_not_decide_the_size(
+    embedder: Embedder, corpus: Path, embedded: pa.Table, tmp_path: Path
+) -> None:
+    whole = shutil.copytree(corpus, tmp_path / "whole")
+    for path in recordings(corpus)[2:]:
+        path.unlink()
+    api.embed(embedder, corpus, tmp_path / "out")
+    shutil.copytree(whole, corpus, dirs_exist_ok=True)
+    assert api.embed(embedder, corpus, tmp_path / "out").num_utterances == len(embedded)
+    assert len(list((tmp_path / "out" / ".embed").glob("*.arrow"))) == 3, "of four, not of two"

@@ -245,16 +245,18 @@ def split_into_shards(utterances: Sequence[Utterance], device: str, folder: Fold
 def _saved_size(folder: Folder) -> int | None:
     """Utterances per shard in a folder; None if that is unknown.
 
-    The last shard may have fewer; alone it counts if its size is that of some device.
+    Only sizes of devices count: the last shard may have fewer, and that of a corpus that shrank
+    need not have the last name.
     """
-    names = [name for name in folder.names() if name.endswith(".arrow")]
-    for name in names:
+    for name in folder.names():
+        if not name.endswith(".arrow"):
+            continue
         try:
             metadata = pa.ipc.open_file(folder.read(name)).schema.metadata
             size = len(parse_json(metadata[b"recordings"])["files"])
         except DAMAGED:
             continue
-        if size and (name != names[-1] or size in SHARD_UTTERANCES.values()):
+        if size in SHARD_UTTERANCES.values():
             return size
     return None
 
