@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbral.checkpoints.packed_weights import pack, unpack
 from timbral.encoders.campplus import CampplusConfig, CampplusEncoder
 from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEncoder
 from timbral.encoders.layers.conv import FrameConv, FrameConv2d
@@ -159,3 +160,22 @@ def test_a_cut_student_is_nearer_to_its_teacher(recipe: Any) -> None:
     channels = recipe("fit_blocks").fit_blocks(student, teacher, frames, taken[0].half(), vectors)
     assert [len(kept) for kept in channels] == [12, 16, 16]
     assert distance() < 1.0 < begun[1]
+
+
+def test_rounded_weights_are_those_of_the_file(recipe: Any) -> None:
+    few_bits = recipe("few_bits")
+    torch.manual_seed(0)
+    network = SmallCampplusEncoder(SmallCampplusEncoder.tiny_config).eval()
+    whole = {name: values.clone() for name, values in network.state_dict().items()}
+    with few_bits.rounded_weights(network):
+        inside = {name: values.clone() for name, values in network.state_dict().items()}
+        network.linear.weight.sum().backward()
+    assert all(torch.equal(network.state_dict()[name], whole[name]) for name in whole)
+    assert network.linear.weight.grad is not None
+    few_bits.round_weights(network)
+    found = unpack(pack(network.state_dict(), few_bits.BITS), Path("model.safetensors"))
+    for name, values in inside.items():
+        assert torch.equal(network.state_dict()[name], values)
+        if values.ndim in (2, 3):
+            assert (values - whole[name]).abs().max() > 0
+            assert torch.equal(found[name], values)

@@ -28,8 +28,9 @@ from timbral.inference.load import load_encoder
 from timbral.inference.optimize import optimize_in_8_bits
 from timbral.inference.optimized import byte_numbers, byte_ranges, campplus_bytes
 from timbral.inference.optimized.byte_channels import ByteChannels, ClampedProduct
+from timbral.inference.optimized.byte_features import FeatureCodes
 from timbral.inference.optimized.byte_numbers import ByteNumbers
-from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES, write_codes
+from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES, Code, write_codes
 from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import LARGEST_WEIGHT, Moments, RoundedWeights
 from timbral.inference.optimized.campplus_byte_ranges import SeenCampplus
@@ -415,3 +416,19 @@ def test_the_command_says_what_it_waits_for(ask: Ask) -> None:
 def test_in_python_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     in_8_bits(trained("campplus"))
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_codes_of_a_feature_are_at_steps_of_a_part(parts: int) -> None:
+    code = Code(0.07, 100)
+    features = torch.linspace(-12.0, 16.0, 5_000, dtype=torch.float64).reshape(50, 100)
+    offsets = torch.arange(parts) / parts - (parts - 1) / (2 * parts)
+    exact = features[:, :, None] / code.step + code.zero + offsets
+    codes = FeatureCodes(code, parts)(features.float())
+    assert codes.shape == (50, 100, parts)
+    assert codes.dtype is torch.uint8
+    assert ((codes - exact).abs() < 0.501)[(exact > 0) & (exact < 255)].all()
+    assert (codes[exact < -0.501] == 0).all()
+    assert (codes[exact > 255.501] == 255).all()
+    inside = (exact.amin(2) > 0) & (exact.amax(2) < 255)
+    assert (codes.double() - exact).mean(2).abs()[inside].max() < 0.501 / parts

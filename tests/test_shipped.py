@@ -18,7 +18,7 @@ from conftest import Ask
 from timbral import api
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.checkpoints.download import downloaded_folder
-from timbral.checkpoints.packed_weights import pack, unpack
+from timbral.checkpoints.packed_weights import pack, rounded, unpack
 from timbral.checkpoints.published import PUBLISHED, PublishedWeights
 from timbral.checkpoints.weight_sources import Shipped
 from timbral.demo.shipped import VOICES
@@ -216,3 +216,57 @@ def test_weights_in_8_bits_are_off_by_half_a_step() -> None:
 def test_scales_that_fit_nothing_are_errors(tensors: dict[str, torch.Tensor]) -> None:
     with pytest.raises(CheckpointError, match=r"^a\.safetensors: matrix:scale is not the scale"):
         unpack(tensors, Path("a.safetensors"))
+
+
+@pytest.mark.parametrize("bits", [4, 5, 6, 7])
+def test_weights_in_fewer_bits_are_off_by_half_a_step(bits: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        "matrix": torch.randn(6, 40, generator=generator),
+        "kernel": torch.randn(5, 3, 7, generator=generator) * 1e-3,
+        "zeros": torch.zeros(3, 4),
+        "plane": torch.randn(4, 2, 3, 3, generator=generator),
+        "bias": torch.randn(6, generator=generator),
+    }
+    packed = pack(tensors, bits)
+    assert packed["matrix"].dtype is torch.uint8
+    assert packed["matrix"].numel() == -(-6 * 40 * bits // 8)
+    assert packed["kernel"].numel() == -(-5 * 3 * 7 * bits // 8)
+    unpacked = unpack(packed, Path("model.safetensors"))
+    assert unpacked.keys() == tensors.keys()
+    for name in ("matrix", "kernel", "zeros"):
+        assert torch.equal(unpacked[name], rounded(tensors[name], bits))
+        for row, expected in zip(unpacked[name].flatten(1), tensors[name].flatten(1), strict=True):
+            for found, wanted in zip(row.split(32), expected.split(32), strict=True):
+                step = wanted.abs().max() / (2 ** (bits - 1) - 1)
+                assert (found - wanted).abs().max() <= 0.51 * step + 0.002 * wanted.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("codes", "shape"),
+    [
+        (torch.zeros(4, dtype=torch.uint8), [6, 3, 2]),
+        (torch.zeros(5, dtype=torch.int8), [6, 3, 2]),
+        (torch.zeros(5, 1, dtype=torch.uint8), [6, 3, 2]),
+        (torch.zeros(5, dtype=torch.uint8), [9, 3, 2]),
+        (torch.zeros(5, dtype=torch.uint8), [-6, -3, 2]),
+        (torch.zeros(5, dtype=torch.uint8), [6, -3, -2]),
+        (torch.zeros(5, dtype=torch.uint8), [6]),
+        (torch.zeros(5, dtype=torch.uint8), [6, 2**31 - 1, 2**31 - 1, 2**31 - 1]),
+    ],
+)
+def test_shapes_that_fit_nothing_are_errors(codes: torch.Tensor, shape: list[int]) -> None:
+    tensors = {
+        "matrix": codes,
+        "matrix:shape": torch.tensor(shape, dtype=torch.int32),
+        "matrix:scale": torch.ones(3, 1),
+    }
+    with pytest.raises(CheckpointError, match=r"^a\.safetensors: matrix:shape is not the shape"):
+        unpack(tensors, Path("a.safetensors"))
+
+
+def test_bits_without_a_scale_are_an_error() -> None:
+    packed = pack({"matrix": torch.ones(3, 2)}, bits=6)
+    del packed["matrix:scale"]
+    with pytest.raises(CheckpointError, match=r"^a\.safetensors: matrix:shape is not the shape"):
+        unpack(packed, Path("a.safetensors"))

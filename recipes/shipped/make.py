@@ -1,9 +1,9 @@
-"""The encoders that come with timbral, with weights in 8 bits.
+"""The encoders that come with timbral, with weights in few bits.
 
     shipped=src/timbral/checkpoints/shipped
     python recipes/shipped/make.py campplus-zh-en $shipped/campplus-int8
     python recipes/shipped/make.py WORK/student.encoder $shipped/timbral-small \\
-        --calibration FILE --changes "a student cut from it, weights in 8 bits"
+        --bits 6 --calibration FILE --changes "a student cut from it, weights in 6 bits"
 
 WORK is that of recipes/distillation/cut_down/run.sh. Without FILE the calibration is that of the
 encoder: recipes/shipped/compare.py shows how little the scores of campplus-zh-en change. With it,
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--calibration", type=Path)
     parser.add_argument("--changes", default="weights in 8 bits", help="of campplus-zh-en")
+    parser.add_argument("--bits", type=int, default=8)
     options = parser.parse_args()
     output: Path = options.output
     calibration = (
@@ -46,7 +47,7 @@ def main() -> None:
     original = resolve(options.encoder)
     origin = {**original.origin, "made_of": ORIGINAL, "changes": options.changes}
     made = replace(original, folder=output, name=output.name, origin=origin)
-    save_checkpoint(made, {"encoder": load_network(original)}, in_8_bits=True)
+    save_checkpoint(made, {"encoder": load_network(original)}, bits=options.bits)
     written = Checkpoint.read(output)
     own = replace(calibration, encoder=made.name, weights_sha256=written.weights_sha256)
     write_calibration(output / CALIBRATION_FILE, own)

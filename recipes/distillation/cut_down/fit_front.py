@@ -1,8 +1,8 @@
 """The student's front, cut from its teacher's: products fitted by least squares one by one.
 
 Every convolution is fitted to what the teacher has at its place, on what the student's convolutions
-before it give. The teacher's front has a frame every 10 ms, the student's every 20 ms behind its
-first convolution.
+before it give. The student's first convolution stands for the teacher's first one and the residual
+block behind it. From there on the student has every second of the teacher's frames.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from timbral.encoders.layers.norm import BatchNorm
 
 __all__ = ["fit_front"]
 
+STRIDE = 2
+"""the teacher's frames to one of the student's"""
 ROWS = 60_000
 """outputs of a convolution that its weights are fitted to"""
 PIECE = 8
@@ -36,27 +38,23 @@ def fit_front(student: SmallCampplusEncoder, teacher: CampplusEncoder, banks: Te
     """On log filter banks (N, F, M); front and time-delay layer of `student` are overwritten."""
     features = centered(banks)
     own, source = student.front, teacher.front
-    taught = _relu(source.norm1, source.conv1(features[..., None]))
-    stages = list(cast("Iterable[ResidualBlock]", source.blocks))
-    first = stages[0]
-    assert first.shortcut is not None
-    kept = _choose(taught, [first.conv1, first.shortcut], own.conv1.out_channels)
-    own.conv1.weight.copy_(source.conv1.weight[kept])
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        getattr(own.norm1, name).copy_(getattr(source.norm1, name)[kept])
-    frames = _relu(own.norm1, own.conv1(features[..., None]))
+    channels, stages = own.conv1.out_channels, list(cast("Iterable[ResidualBlock]", source.blocks))
+    inputs = [block.conv1 for block in stages] + [source.conv2]
+    taught = _sum(stages[0], _relu(source.norm1, source.conv1(features[..., None])))
+    kept = _choose(functional.relu(taught), inputs[1:3], channels)
+    frames = _fit(own.conv1, own.norm1, features[..., None], taught[:, ::STRIDE][..., kept])
+    taught, frames = taught.relu_(), frames.relu_()
     blocks = cast("Iterable[ResidualBlock]", own.blocks)
-    for number, (block, stage) in enumerate(zip(blocks, stages, strict=True)):
+    for number, (block, stage) in enumerate(zip(blocks, stages[1:], strict=True), 1):
         if stage.shortcut is not None:  # the next block adds to the same channels
-            behind = [stages[number + 1].conv1]
-            behind.append(stages[number + 2].conv1 if number + 2 < len(stages) else source.conv2)
-            kept = _choose(stage(taught, _everywhere(taught)), behind, own.conv1.out_channels)
+            behind = inputs[number + 1 : number + 3]
+            kept = _choose(stage(taught, _everywhere(taught)), behind, channels)
         taught, frames = _fit_block(block, stage, taught, frames, kept)
     taught = outputs_of(source.norm2, source.conv2(taught))
     mels = taught.shape[2]
     weight = teacher.tdnn.weight.view(len(teacher.tdnn.weight), -1, mels, 5)
     kept = _best(functional.relu(taught), weight.square().sum((0, 2, 3)).sqrt(), len(kept))
-    frames = _fit(own.conv2, own.norm2, frames, taught[:, ::2][..., kept]).relu_()
+    frames = _fit(own.conv2, own.norm2, frames, taught[:, ::STRIDE][..., kept]).relu_()
     _fit_delay(student, teacher, frames, functional.relu(taught))
 
 
@@ -66,6 +64,15 @@ def _everywhere(frames: Tensor) -> Tensor:
 
 def _relu(norm: BatchNorm, frames: Tensor) -> Tensor:
     return outputs_of(norm, frames).relu_()
+
+
+def _sum(block: ResidualBlock, frames: Tensor) -> Tensor:
+    """What a residual block gives, before its ReLU."""
+    inner = _relu(block.norm1, block.conv1(frames))
+    outer = outputs_of(block.norm2, block.conv2(inner))
+    if block.shortcut is None:
+        return outer + frames
+    return outer + outputs_of(block.shortcut_norm, block.shortcut(frames))
 
 
 def _choose(active: Tensor, behind: list[FrameConv2d], count: int) -> Tensor:
@@ -84,7 +91,6 @@ def _fit_block(
     own: ResidualBlock, source: ResidualBlock, taught: Tensor, frames: Tensor, kept: Tensor
 ) -> tuple[Tensor, Tensor]:
     """What the teacher's block and the student's give; `kept` are the student's channels."""
-    stride = own.frame_stride if own.frame_stride != 1 else 2
     inner = outputs_of(source.norm1, source.conv1(taught))
     outer = outputs_of(source.norm2, source.conv2(functional.relu(inner)))
     shortcut = taught
@@ -93,11 +99,11 @@ def _fit_block(
     hidden = _choose(functional.relu(inner), [source.conv2], len(kept))
     added = frames
     if own.shortcut is not None:
-        wanted = shortcut[:, ::stride][..., kept]
+        wanted = shortcut[:, ::STRIDE][..., kept]
         added = _fit(own.shortcut, own.shortcut_norm, frames, wanted)
-    seen = _fit(own.conv1, own.norm1, frames, inner[:, ::stride][..., hidden]).relu_()
+    seen = _fit(own.conv1, own.norm1, frames, inner[:, ::STRIDE][..., hidden]).relu_()
     # the second convolution also gives what the shortcut lacks
-    wanted = (outer + shortcut)[:, ::stride][..., kept] - added
+    wanted = (outer + shortcut)[:, ::STRIDE][..., kept] - added
     summed = _fit(own.conv2, own.norm2, seen, wanted) + added
     return functional.relu(outer + shortcut), summed.relu_()
 

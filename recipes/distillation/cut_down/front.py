@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("corpora", type=Path)
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--seconds", type=float, default=540.0)
+    parser.add_argument("--seconds", type=float, default=480.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -5,7 +5,8 @@
 What the blocks give for crops that were learned from is nearer to the teacher's than for others,
 so the last product learned to rely on it too much. SHARDS is a folder of shards of voices.py that
 learn.py did not read (another `--first`), with those of held.py; STATE is what learn.py wrote.
-The ridge is the one that is best for the held speakers. OUTPUT becomes the encoder's folder.
+The ridge is the one that is best for the held speakers. OUTPUT becomes the encoder's folder, with
+weights as a file of few bits keeps them.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from pathlib import Path
 
 import torch
 from banks import centered
+from few_bits import BITS, round_weights
 from least_squares import ridge
 from shards import held_shards, read_shard
 from torch import Tensor
 from torch.nn import functional
 from values import set_last
 
+from timbral.checkpoints.packed_weights import rounded
 from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEncoder
 from timbral.inference.embedder import Embedder
 
@@ -51,7 +54,9 @@ def fit_head(
     vectors = torch.cat([read_shard(path)["vectors"] for _, path in parts])
     best = -1.0
     for fraction in RIDGES:
-        matrix, bias = ridge(inputs, vectors, fraction)
+        exact, bias = ridge(inputs, vectors, fraction)
+        matrix = rounded(exact, BITS)
+        bias += (exact - matrix) @ inputs.mean(0)
         cosines = [
             float((functional.normalize(rows @ matrix.t() + bias) * taught).sum(1).mean())
             for rows, taught in held.values()
@@ -71,6 +76,7 @@ def main() -> None:
     torch.set_num_threads(1)
     network = SmallCampplusEncoder(SmallCampplusConfig()).eval()
     network.load_state_dict(torch.load(options.state, weights_only=True)["averaged"])
+    round_weights(network)
     held = {
         name: (pooled(network, shard["banks"]), shard["vectors"])
         for name, shard in held_shards(options.shards).items()

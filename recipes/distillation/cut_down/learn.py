@@ -5,9 +5,10 @@
 The loss is that of `timbral train` with a teacher of crops, on the shards of voices.py: cosines to
 the teacher's vectors and between crops; beside it what the dense blocks give, which says more of a
 crop than its vector does and does not depend on whose voices there are. First the front stays as it
-is, and what it gives for a shard is computed once; then all layers learn.
+is, and what it gives for a shard is computed once; then all layers learn; at last with weights as
+the file of the shipped encoder keeps them, in few bits.
 Norms keep the statistics that they were fitted with. OUTPUT becomes a state from which a second
-call continues, with averaged weights, which head.py makes an encoder of.
+call continues, with averaged weights (at last the rounded ones), which head.py makes an encoder of.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import argparse
 import copy
 import math
 import time
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
 import torch
 from banks import centered
 from conditions import Conditions
+from few_bits import rounded_weights
 from front import front_output
 from shards import Batch, Shard, batches, held_shards, read_shard
 from torch import Tensor
@@ -168,19 +171,21 @@ class Run:
         torch.save(state, self.output.with_suffix(".part"))
         self.output.with_suffix(".part").rename(self.output)
 
-    def take(self, batch: Batch, features: Tensor | None) -> dict[str, float]:
+    def take(self, batch: Batch, features: Tensor | None, in_bits: bool) -> dict[str, float]:
         """One step; the losses by name."""
         fraction = min(self.spent / self.seconds, 1.0)
         falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * fraction))
         rate = RATE * falling * min(1.0, (self.step + 1) / WARM_STEPS)
-        vectors, outputs = self.student(self.student.front(batch, features))
-        cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), batch.values["vectors"])
-        frames, pooled = self.student.block_losses(outputs, batch.values)
         self.optimizer.zero_grad()
-        torch.autograd.backward(cosine + FRAMES * frames + POOLED * pooled)
+        with rounded_weights(self.student.network) if in_bits else nullcontext():
+            vectors, outputs = self.student(self.student.front(batch, features))
+            cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), batch.values["vectors"])
+            frames, pooled = self.student.block_losses(outputs, batch.values)
+            torch.autograd.backward(cosine + FRAMES * frames + POOLED * pooled)
         self.optimizer.step(rate)
         self.step += 1
-        kept = min(AVERAGED, 1 - 1 / (1 + self.step / 10))
+        # a mean of weights, rounded, is worse than weights that learned to be rounded
+        kept = 0.0 if in_bits else min(AVERAGED, 1 - 1 / (1 + self.step / 10))
         with torch.no_grad():
             for mean, now in zip(self.averaged.parameters(), self.learned, strict=True):
                 mean.lerp_(now, 1 - kept)
@@ -194,8 +199,9 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("fitted", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--seconds", type=float, default=5400.0)
+    parser.add_argument("--seconds", type=float, default=4500.0)
     parser.add_argument("--front-after", type=float, default=0.6, help="share of the time")
+    parser.add_argument("--bits-after", type=float, default=0.75, help="share of the time")
     options = parser.parse_args()
     torch.set_num_threads(1)
     fitted = torch.load(options.fitted, weights_only=True)
@@ -212,18 +218,19 @@ def main() -> None:
     for batch in batches(options.shards, BATCH, run.step):
         began = time.monotonic()
         student.front_learns = run.spent >= options.front_after * options.seconds
+        in_bits = run.spent >= options.bits_after * options.seconds
         degraded = run.step % DEGRADED == 0
         for name, value in run.take(
-            batch, conditions.apply(batch.banks) if degraded else None
+            batch, conditions.apply(batch.banks) if degraded else None, in_bits
         ).items():
             means[name] = 0.98 * means.get(name, value) + 0.02 * value
         run.spent += time.monotonic() - began
         if run.step % WATCH_STEPS == 0:
             run.save()
             told = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-            print(
-                f"{run.step} ({run.spent:.0f} s): {told}; {watch(run.averaged, held)}", flush=True
-            )
+            with rounded_weights(run.averaged) if in_bits else nullcontext():
+                of_held = watch(run.averaged, held)
+            print(f"{run.step} ({run.spent:.0f} s): {told}; {of_held}", flush=True)
         if run.spent >= options.seconds:
             break
     run.save()

@@ -14,7 +14,7 @@ timbral download campplus-zh-en
 [ -f "$work/store/utterances.parquet" ] ||
     python "$here/../prepare_store.py" "$corpora" "$voices" "$work/store"
 python "$here/voices.py" "$corpora" "$work/store" "$work/shards"
-python "$here/voices.py" "$corpora" "$work/store" "$work/unseen" --first 1000 --crops 10000
+python "$here/voices.py" "$corpora" "$work/store" "$work/unseen" --first 1000 --crops 16000
 for shards in shards unseen; do
     python "$here/held.py" "$corpora" "$work/store" "$work/$shards"
 done

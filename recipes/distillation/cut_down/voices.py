@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("corpora", type=Path)
     parser.add_argument("store", type=Path)
     parser.add_argument("shards", type=Path)
-    parser.add_argument("--crops", type=int, default=20_000)
+    parser.add_argument("--crops", type=int, default=29_184)
     parser.add_argument("--first", type=int, default=0, help="number of the first shard")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -261,11 +261,12 @@ def save_checkpoint(
     modules: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer | None = None,
     *,
-    in_8_bits: bool = False,
+    bits: int | None = None,
 ) -> None:
     """Write a checkpoint folder, completely or not at all; without an optimizer, weights only.
 
-    `in_8_bits` packs the weights (see `packed_weights`): for shipped encoders, not for training.
+    With `bits`, weights have so many (see `packed_weights`): for shipped encoders, not for
+    training.
     """
     metadata: dict[str, Any] = {
         "format": FORMAT,
@@ -290,7 +291,7 @@ def save_checkpoint(
         for name, tensor in module.state_dict().items()
     }
     with atomic_folder(checkpoint.folder) as temporary:
-        _save_tensors(pack(weights) if in_8_bits else weights, temporary / WEIGHTS_FILE)
+        _save_tensors(weights if bits is None else pack(weights, bits), temporary / WEIGHTS_FILE)
         if optimizer is not None:
             _save_tensors(_optimizer_tensors(optimizer, modules), temporary / OPTIMIZER_FILE)
         metadata["weights_sha256"] = file_sha256(temporary / WEIGHTS_FILE)

@@ -82,7 +82,7 @@ PUBLISHED: dict[str, PublishedWeights] = {
     "timbral-small": PublishedWeights(
         Shipped(SHIPPED / "timbral-small"),
         license="Apache-2.0",
-        description="a small student of campplus-zh-en, with weights of 8 bits",
+        description="a small student of campplus-zh-en, with weights of 6 bits",
         architecture="campplus-small",
     ),
     "ge2e-lstm": PublishedWeights(

@@ -66,25 +66,23 @@ class CampplusConfig:
 class ResidualBlock(nn.Module):
     """Two 3 × 3 convolutions over (mel, time) and a shortcut.
 
-    The first one and the shortcut have strides: mels are divided by `mel_stride`, and every
-    `frame_stride`-th frame comes out.
+    The first one and the shortcut divide the mels by `mel_stride`.
     """
 
-    def __init__(self, channels: int, mel_stride: int = 1, frame_stride: int = 1) -> None:
+    def __init__(self, channels: int, mel_stride: int = 1) -> None:
         super().__init__()
-        self.mel_stride, self.frame_stride = mel_stride, frame_stride
-        strides = {"mel_stride": mel_stride, "frame_stride": frame_stride}
-        self.conv1 = FrameConv2d(channels, channels, 3, padding=1, **strides)
+        self.mel_stride = mel_stride
+        self.conv1 = FrameConv2d(channels, channels, 3, padding=1, mel_stride=mel_stride)
         self.norm1 = FrameBatchNorm(channels)
         self.conv2 = FrameConv2d(channels, channels, 3, padding=1)
         self.norm2 = FrameBatchNorm(channels)
         self.shortcut: FrameConv2d | None = None
-        if mel_stride != 1 or frame_stride != 1:
-            self.shortcut = FrameConv2d(channels, channels, 1, **strides)
+        if mel_stride != 1:
+            self.shortcut = FrameConv2d(channels, channels, 1, mel_stride=mel_stride)
             self.shortcut_norm = FrameBatchNorm(channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """Frames (B, F, M, C) -> (B, F', M', C); `mask` (B, F') is that of what comes out."""
+        """Frames (B, F, M, C) -> (B, F, M / mel_stride, C)."""
         out = self.norm2(self.conv2(relu_inside(self.norm1(self.conv1(frames), mask), mask)), mask)
         if self.shortcut is not None:
             frames = self.shortcut_norm(self.shortcut(frames), mask)
@@ -94,22 +92,28 @@ class ResidualBlock(nn.Module):
 class FrontConvolutions(nn.Module):
     """Section 2.1: residual convolutions over (mel, time): (B, F, M) -> (B, F', C M / 8).
 
-    Every `frame_stride`-th frame comes out of the first block.
+    The first convolution, of `kernel` × `kernel`, takes every `stride`-th mel and frame, and each
+    block every mel or every second one.
     """
 
-    def __init__(self, channels: int, frame_stride: int = 1) -> None:
+    def __init__(
+        self,
+        channels: int,
+        kernel: int = 3,
+        stride: int = 1,
+        mel_strides: tuple[int, ...] = (2, 1, 2, 1),
+    ) -> None:
         super().__init__()
-        self.frame_stride = frame_stride
-        self.conv1 = FrameConv2d(1, channels, 3, padding=1)
+        self.frame_stride = stride
+        self.conv1 = FrameConv2d.square(1, channels, kernel, stride)
         self.norm1 = FrameBatchNorm(channels)
-        strides = ((2, frame_stride), (1, 1), (2, 1), (1, 1))
-        self.blocks = nn.ModuleList(ResidualBlock(channels, *each) for each in strides)
+        self.blocks = nn.ModuleList(ResidualBlock(channels, each) for each in mel_strides)
         self.conv2 = FrameConv2d(channels, channels, 3, mel_stride=2, padding=1)
         self.norm2 = FrameBatchNorm(channels)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
-        out = relu_inside(self.norm1(self.conv1(frames[..., None]), mask), mask)
         mask = mask[:, :: self.frame_stride]
+        out = relu_inside(self.norm1(self.conv1(frames[..., None]), mask), mask)
         for block in self.blocks:
             out = block(out, mask)
         out = relu_inside(self.norm2(self.conv2(out), mask), mask)

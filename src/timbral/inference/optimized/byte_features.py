@@ -12,9 +12,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from timbral.inference.optimized.byte_products import Code, write_codes
+from timbral.inference.optimized.byte_products import LARGEST_CODE, ROUNDING, Code
 
 __all__ = ["FeatureCodes", "code_of_features"]
+
+WHOLE_BITS = 22
+"""lowest bits of a float32 from `ROUNDING` on, which are a whole number"""
 
 
 def code_of_features(seen: Sequence[Tensor]) -> Code:
@@ -27,12 +30,26 @@ class FeatureCodes:
     """Features (F, M) -> codes (F, M, parts), of `code`."""
 
     def __init__(self, code: Code, parts: int) -> None:
+        """`parts` are 2 or 4."""
         self.code, self._parts = code, parts
-        self._offsets = torch.arange(parts) / parts - (parts - 1) / (2 * parts) + code.zero
+        self._shift = parts.bit_length() - 1
+        self._together = {2: torch.int16, 4: torch.int32}[parts]
+        # numbers of as many bytes as a feature has codes, the first code lowest
+        self._ones = sum(256**k for k in range(parts))
+        self._counted = sum(k * 256**k for k in range(parts))
 
     def __call__(self, features: Tensor) -> Tensor:
-        numbers = features[:, :, None] / self.code.step + self._offsets
-        return write_codes(numbers, torch.empty(numbers.shape, dtype=torch.uint8))
+        # Code k is (sum + k) // parts, where the sum of a feature's codes is the feature in steps
+        # of code.step / parts. So all of them are computed as one number, in few passes.
+        parts, (frames, size) = self._parts, features.shape
+        zero = parts * self.code.zero + ROUNDING
+        sums = torch.mul(features, parts / self.code.step).add_(zero)
+        sums = sums.clamp_(ROUNDING, ROUNDING + parts * LARGEST_CODE).view(torch.int32)
+        sums = sums.bitwise_and_(2**WHOLE_BITS - 1)
+        more = sums.bitwise_and(parts - 1).mul_(self._ones).add_(self._counted)
+        more.bitwise_right_shift_(self._shift).bitwise_and_(self._ones)
+        codes = sums.bitwise_right_shift_(self._shift).mul_(self._ones).add_(more)
+        return codes.to(self._together).view(torch.uint8).view(frames, size, parts)
 
     def numbers(self, features: Tensor) -> Tensor:
         """What the codes stand for."""

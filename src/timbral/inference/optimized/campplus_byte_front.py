@@ -31,27 +31,32 @@ __all__ = ["ByteFront"]
 
 PARTS = 4
 """codes of each feature"""
+EVERY = 4
+"""one of so many frames is looked at to round the weights"""
 
 
 class ByteFirst:
-    """The first convolution, its norm and ReLU: features (F + 2, M, 1) -> codes (F, M, C)."""
+    """The first convolution, its norm and ReLU: features (F, M, 1) -> codes (F', M', C)."""
 
     def __init__(
         self, front: FrontConvolutions, made: ByteChannels, numbers: ByteNumbers[SeenCampplus]
     ) -> None:
         code = numbers.next(Code, lambda: code_of_features(numbers.seen.features))
         self._codes = FeatureCodes(code, PARTS)
+        kernel, stride = front.conv1.kernel_size[0], front.frame_stride
 
         def rounded() -> RoundedWeights:
             inputs = Moments()
             for features in numbers.seen.features:
-                inputs.see(patches(self._codes.numbers(features), 3, 1, PARTS))
+                inputs.see(patches(self._codes.numbers(features), kernel, stride, EVERY))
             weight, bias = made.as_codes(*scaled_rows(front.conv1.weight, front.norm1))
             weight = self._codes.spread(weight.transpose(2, 3))
             return RoundedWeights.of(weight.flatten(1), bias, inputs)
 
         weights = numbers.next(RoundedWeights, rounded)
-        self._convolution = ByteConvolution(weights, (3, 3), code)
+        self._convolution = ByteConvolution(
+            weights, (kernel, kernel), code, strides=(stride, stride), padding=kernel // 2
+        )
 
     def __call__(self, features: Tensor) -> Tensor:
         return self._convolution(self._codes(features[:, :, 0]), True, ONE)
@@ -68,7 +73,7 @@ class ByteBlock:
         numbers: ByteNumbers[SeenCampplus],
     ) -> None:
         """Codes of `given` to codes of `made`, which are the same where there is no shortcut."""
-        self._strides = (block.frame_stride, block.mel_stride)
+        self._mel_stride = block.mel_stride
         hidden = numbers.next(
             ByteChannels,
             lambda: ByteChannels.behind(block.norm1, numbers.seen.ranges[block.norm1]),
@@ -88,10 +93,9 @@ class ByteBlock:
             self._shortcut = ByteProduct(weights, ONE)
 
     def __call__(self, codes: Tensor, stream: FrameStream, first: int) -> Tensor:
-        """`stream` is that of what comes out, `first` the frame of it that comes out first;
-        `codes` are overwritten."""
+        """`first` is the frame of `stream` that comes out first; `codes` are overwritten."""
         hidden = stream.zero_gaps(self._conv1(codes, True, ONE), first - 1)
-        added = frames_beside(codes, *self._strides)
+        added = frames_beside(codes, self._mel_stride)
         if self._shortcut is not None:
             rows = added.reshape(-1, added.shape[2])
             added = self._shortcut(rows, code=self._added).view(added.shape)
@@ -160,9 +164,7 @@ def _convolution(
 ) -> ByteConvolution:
     """Of 3 × 3 and the norm behind it, for numbers that are not below zero."""
     weights = _rounded(convolution, norm, given, made, numbers)
-    mel_stride, frame_stride = convolution.stride
-    strides = (frame_stride, mel_stride)
-    return ByteConvolution(weights, (3, 3), ONE, strides=strides)
+    return ByteConvolution(weights, (3, 3), ONE, strides=(1, convolution.stride[0]))
 
 
 def _rounded(

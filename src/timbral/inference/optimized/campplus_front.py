@@ -6,13 +6,13 @@ takes a frame off both ends of what it sees, so a block of two takes 4 frames mo
 the last 4 of the chunk before, which are kept (the first block's are computed again).
 
     features              1 + [ size + 4 ] + 1
-    first convolution         [ size + 4 ]          begins at frame `start`
-    block 1                     [ size ]            begins at start + 2
-    block 2, 4 frames kept  [ 4 + size ] -> [ size ]        begins at start, and so on
-    last, 2 frames kept           [ 2 + size ] -> [ size ]  begins 7 frames before the chunk
+    first convolution         [ size + 4 ]          begins at frame `start` - 2
+    block 1                     [ size ]            begins at start
+    block 2, 4 frames kept  [ 4 + size ] -> [ size ]        begins at start - 2, and so on
+    last, 2 frames kept           [ 2 + size ] -> [ size ]  begins 2 × blocks - 1 before start
 
-With a stride in block 1 it takes stride × size + stride + 3 frames, and a chunk begins stride + 1
-of them before the first that comes out of it.
+If the first convolution is of kernel × kernel and has a stride, it takes stride × (size + 3) +
+kernel features, from kernel // 2 before the first that it gives a frame for.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from timbral.inference.optimized.folding import scaled_rows
 from timbral.inference.optimized.frame_stream import FrameStream
 from timbral.inference.optimized.products import FrontConvolution, Product
 
-__all__ = ["FRAMES_BEHIND", "FoldedFront"]
+__all__ = ["FoldedFront"]
 
 CHUNK_FRAMES = 192
 """at most, for each thread: few enough for a core's cache, enough for the kept frames to weigh
@@ -35,20 +35,18 @@ little"""
 CHUNK_STEP = 16
 """of a chunk's frames: few shapes, for which oneDNN keeps kernels"""
 KEPT = 4
-FRAMES_BEHIND = 7
-"""that what comes out lies behind what went in"""
 
 
 class FoldedBlock:
-    """A `ResidualBlock` of a chunk: (F + 4, M, C) -> (F, M', C), without a stride of frames."""
+    """A `ResidualBlock` of a chunk: (F + 4, M, C) -> (F, M', C)."""
 
     def __init__(self, block: ResidualBlock, frames: int, mels: int, dtype: torch.dtype) -> None:
         """`frames` are what will mostly come out."""
-        self._strides = (block.frame_stride, block.mel_stride)
+        self._mel_stride = block.mel_stride
         first = scaled_rows(block.conv1.weight, block.norm1)
         second = scaled_rows(block.conv2.weight, block.norm2)
-        taken = frames_taken(frames, block.frame_stride)
-        self._conv1 = FrontConvolution(*first, self._strides, taken, mels, dtype)
+        strides = (1, block.mel_stride)
+        self._conv1 = FrontConvolution(*first, strides, frames + KEPT, mels, dtype)
         mels //= block.mel_stride
         self._conv2 = FrontConvolution(*second, (1, 1), frames + 2, mels, dtype)
         self._shortcut: Product | None = None
@@ -57,24 +55,18 @@ class FoldedBlock:
             self._shortcut = Product(matrix, bias, dtype)
 
     def __call__(self, frames: Tensor, stream: FrameStream, first: int) -> Tensor:
-        """`stream` is that of what comes out, `first` the frame of it that comes out first."""
+        """`first` is the frame of `stream` that comes out first."""
         hidden = stream.zero_gaps(self._conv1(frames), first - 1)
-        added = frames_beside(frames, *self._strides)
+        added = frames_beside(frames, self._mel_stride)
         if self._shortcut is not None:
             rows = self._shortcut(added.reshape(-1, added.shape[2]))
             added = rows.view(added.shape)
         return stream.zero_gaps(self._conv2(hidden, added), first)
 
 
-def frames_taken(made: int, frame_stride: int) -> int:
-    """How many frames a block takes for so many that it gives."""
-    return frame_stride * made + frame_stride + 3
-
-
-def frames_beside(frames: Tensor, frame_stride: int, mel_stride: int) -> Tensor:
+def frames_beside(frames: Tensor, mel_stride: int) -> Tensor:
     """Of what a block takes, what its shortcut sees."""
-    first = frame_stride + 1
-    return frames[first : len(frames) - 2 : frame_stride, ::mel_stride]
+    return frames[KEPT // 2 : -KEPT // 2, ::mel_stride]
 
 
 class FoldedFront:
@@ -86,8 +78,10 @@ class FoldedFront:
 
     def __init__(self, front: FrontConvolutions, mels: int, dtype: torch.dtype) -> None:
         self._dtype, self._stride = dtype, front.frame_stride
+        self._kernel = front.conv1.kernel_size[0]
         usual = self.chunk_frames * torch.get_num_threads() // self._stride
-        self._first = self._folded_first(front, frames_taken(usual, self._stride) + 2, mels)
+        self._first = self._folded_first(front, self._features_taken(usual), mels)
+        mels = -(-mels // self._stride)
         self._kept_mels: list[int] = []
         self._blocks: list[Callable[[Tensor, FrameStream, int], Tensor]] = []
         for block in front.blocks:
@@ -103,7 +97,8 @@ class FoldedFront:
         self, front: FrontConvolutions, frames: int, mels: int
     ) -> Callable[[Tensor], Tensor]:
         first = scaled_rows(front.conv1.weight, front.norm1)
-        return FrontConvolution(*first, (1, 1), frames, mels, self._dtype)
+        strides = (self._stride, self._stride)
+        return FrontConvolution(*first, strides, frames, mels, self._dtype)
 
     def _folded_block(
         self, block: ResidualBlock, frames: int, mels: int
@@ -117,30 +112,34 @@ class FoldedFront:
         return FrontConvolution(*last, (1, 2), frames, mels, self._dtype)
 
     def __call__(self, features: Tensor, stream: FrameStream) -> Tensor:
-        stride, behind = self._stride, stream.strided(self._stride)
+        stride, stream = self._stride, stream.strided(self._stride)
+        late = 2 * len(self._blocks) - 1  # frames from what comes out to what went in
         usual = self.chunk_frames * torch.get_num_threads() // stride
-        size, chunks = _chunks(behind.size + FRAMES_BEHIND, usual)
-        taken = frames_taken(size, stride)
-        before = stride + 2  # the first chunk sees features from so far before the first on
+        size, chunks = _chunks(stream.size + late, usual)
+        taken = self._features_taken(size)
+        before = 2 * stride + self._kernel // 2  # features that the first chunk sees before any
         padded = features.new_zeros(chunks * size * stride + taken, features.shape[1], 1)
         padded[before : before + len(features), :, 0] = features
         kept = self._no_frames()
         outputs = []
         for chunk in range(chunks):
             start = chunk * size
-            begin = start * stride
-            seen = self._first(padded[begin : begin + taken + 2])
-            seen = stream.zero_gaps(seen, begin - stride - 1)
+            seen = self._first(padded[start * stride : start * stride + taken])
+            seen = stream.zero_gaps(seen, start - 2)
             for row, block in enumerate(self._blocks):
                 if row:
                     seen = torch.cat([kept[row], seen])
                     kept[row] = seen[size:].clone()
                     start -= 2
-                seen = block(seen, behind, start)
+                seen = block(seen, stream, start)
             seen = torch.cat([kept[-1], seen])
             kept[-1] = seen[size:].clone()
-            outputs.append(behind.zero_gaps(self._last(seen), start - 1).flatten(1))
-        return torch.cat(outputs)[FRAMES_BEHIND : FRAMES_BEHIND + behind.size]
+            outputs.append(stream.zero_gaps(self._last(seen), start - 1).flatten(1))
+        return torch.cat(outputs)[late : late + stream.size]
+
+    def _features_taken(self, size: int) -> int:
+        """By the first convolution, for a chunk of `size` frames."""
+        return self._stride * (size + KEPT - 1) + self._kernel
 
     def _no_frames(self) -> list[Tensor]:
         """What each block keeps of the chunk before, and the last convolution, at first."""

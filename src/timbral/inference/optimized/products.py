@@ -54,9 +54,9 @@ class Product:
 
 
 class FrontConvolution:
-    """A 3 × 3 convolution over (time, mel) and a ReLU: (F + 2, M, C) -> (F', M', C').
+    """A convolution over (time, mel) and a ReLU: (F, M, C) -> (F', M', C').
 
-    Zeros lie beside the mels, nothing beside the frames.
+    Zeros lie beside the mels, half a kernel of them, and nothing beside the frames.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class FrontConvolution:
         """`weight` is (C', C, mel, time), `strides` are those of time and mel; `frames` and `mels`
         are what it will mostly take."""
         weight = weight.transpose(2, 3).to(dtype).contiguous(memory_format=torch.channels_last)
-        self._where = ([0, 1], list(strides), [1, 1], 1)  # padding, …, dilation, groups
+        padding = [0, weight.shape[3] // 2]
+        self._where = (padding, list(strides), [1, 1], 1)  # …, dilation, groups
         self._weight = torch.ops.mkldnn._reorder_convolution_weight(
             weight, *self._where, [1, weight.shape[1], frames, mels]
         )
