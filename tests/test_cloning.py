@@ -397,6 +397,8 @@ def test_mistakes(ask: Ask, tmp_path: Path) -> None:
         f"similarity campplus-int8 {tmp_path} --"
         in ask("similarity", tmp_path, "--output", "o").err
     )
+    told = ask("similarity", tmp_path, "ge2e-lstm", tmp_path, "--output", "o").err
+    assert f"`timbral similarity ge2e-lstm {tmp_path} {tmp_path} --output report`" in told
     with pytest.raises(InputError, match="a list of encoders"):
         api.clone_similarity("ecapa", [tmp_path])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="ge2e-lstm is listed twice"):

@@ -121,6 +121,9 @@ def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]
     if not encoders or not sources:
         from timbral.checkpoints.known_names import DEFAULT_ENCODER
 
+        if not encoders:
+            encoders = [word for word in words if _is_encoder(word)]
+            sources = [word for word in words if not _is_encoder(word)]
         example = shlex.join(
             [*(encoders or [DEFAULT_ENCODER]), *(sources or ["SYNTHESIZED", "REFERENCES"])]
         )
@@ -133,18 +136,23 @@ def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]
 
 def split_words(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """The encoders, which come first, and the sources, which follow them."""
-    from timbral.checkpoints.known_names import PUBLISHED_NAMES
-
     encoders: list[str] = []
     for word in words:
-        path = Path(word)
-        known = word in PUBLISHED_NAMES and not path.is_dir()
-        is_weights = path.suffix.lower() in WEIGHT_SUFFIXES
-        is_run = (path / "checkpoint.json").is_file() or (path / "checkpoints").is_dir()
-        if not known and not is_weights and not is_run and (encoders or path.exists()):
+        if not _is_encoder(word) and (encoders or Path(word).exists()):
             break
         encoders.append(word)
     return encoders, list(words[len(encoders) :])
+
+
+def _is_encoder(word: str) -> bool:
+    """Whether a word is a published name, or looks like weights or a run."""
+    from timbral.checkpoints.known_names import PUBLISHED_NAMES
+
+    path = Path(word)
+    known = word in PUBLISHED_NAMES and not path.is_dir()
+    is_weights = path.suffix.lower() in WEIGHT_SUFFIXES
+    is_run = (path / "checkpoint.json").is_file() or (path / "checkpoints").is_dir()
+    return known or is_weights or is_run
 
 
 def _print_report(report: SimilarityReport, output: Path) -> int:
