@@ -407,9 +407,25 @@ def test_the_command_says_what_it_waits_for(ask: Ask) -> None:
     words = ("verify", "campplus-int8", first, second, "--precision", "int8", "--json")
     answer = ask(*words)
     assert answer.code == 0
-    assert answer.err == "preparing these weights for int8, once; this takes seconds …\n"
+    assert answer.err == "preparing these weights for int8; this takes seconds …\n"
     again = ask(*words)
     assert (again.out, again.err) == (answer.out, "")
+
+
+@needs_bytes
+def test_the_command_says_if_nothing_can_be_kept(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "file"))
+    words = ("verify", "campplus-int8", RECORDINGS[0], RECORDINGS[1], "--precision", "int8")
+    for answer in (ask(*words), ask(*words)):
+        assert answer.code == 0
+        first, second = answer.err.splitlines()
+        assert first == "preparing these weights for int8; this takes seconds …"
+        assert second.startswith("they cannot be kept (")
+        assert str(tmp_path / "file") in second
+        assert "set the environment variable TIMBRAL_CACHE" in second
 
 
 @needs_bytes

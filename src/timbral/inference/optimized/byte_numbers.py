@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +43,7 @@ class ByteNumbers(Generic[Seen]):
         self._identity = _identity(encoder)
         self._stored = _read(self._identity)
         if self._stored is None:
-            log.info("preparing these weights for int8, once; this takes seconds …")
+            log.info("preparing these weights for int8; this takes seconds …")
         self._made: dict[str, Tensor] = {}
         self._count = 0
 
@@ -65,9 +65,16 @@ class ByteNumbers(Generic[Seen]):
 
     def keep(self) -> None:
         """Write what was made. Where that is not possible it will be made again."""
-        if self._stored is None:
-            with suppress(OSError, TimbralError, SafetensorError):
-                _write(self._identity, self._made)
+        if self._stored is not None:
+            return
+        try:
+            _write(self._identity, self._made)
+        except (OSError, TimbralError, SafetensorError) as error:
+            log.info(
+                "they cannot be kept (%s), so every start prepares them; set the environment "
+                "variable TIMBRAL_CACHE to a folder that can be written",
+                error,
+            )
 
 
 @contextmanager
