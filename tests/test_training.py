@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,12 +177,18 @@ def test_other_settings_are_refused_and_restart_renames_the_run(
         )
 
     go(small_config(steps=1))
-    with pytest.raises(TrainingError, match=r"optimizer\.learning_rate +0\.001 +0\.5"):
+    with pytest.raises(TrainingError, match=r"optimizer\.learning_rate +0\.001 +0\.5") as refused:
         go(small_config(steps=1, learning_rate=0.5))
+    assert "`checkpoint_path` can resume from that run's last checkpoint" in str(refused.value)
     moved = go(small_config(steps=1, learning_rate=0.5), force_restart=True).previous_run
     assert moved == tmp_path / "run.1"
     assert moved is not None
     assert (moved / "checkpoints" / "step-1").is_dir()
+    shutil.rmtree(tmp_path / "run" / "checkpoints")  # as if killed before the first one
+    with pytest.raises(TrainingError) as refused:
+        go(small_config(steps=1))
+    assert "choose another output, or rename that run" in str(refused.value)
+    assert "checkpoint_path" not in str(refused.value)
     assert go(small_config(steps=1, learning_rate=0.5), force_restart=True).previous_run == (
         tmp_path / "run.2"
     )

@@ -82,15 +82,22 @@ class RunIdentity:
     def write(self, path: Path) -> None:
         write_json(path, {"config": self.config, "data": asdict(self.data)})
 
-    def check_same(self, other: RunIdentity, folder: Path) -> None:
-        """Raise TrainingError with a table of differences, if `other` cannot resume this run."""
+    def check_same(self, other: RunIdentity, folder: Path, *, has_checkpoint: bool) -> None:
+        """Raise TrainingError with a table of differences, if `other` cannot resume this run.
+
+        The message names ways out; `has_checkpoint`, whether this run's last checkpoint is one.
+        """
         differing = self._differences(other)
         if differing:
+            resume = (
+                ", where `checkpoint_path` can resume from that run's last checkpoint with these "
+                "settings;"
+            )
             raise TrainingError(
                 f"{folder}: contains a run with other "
                 f"settings\n{_table(('setting', 'that run', 'now'), differing)}\nchoose another "
-                "output, where `checkpoint_path` can resume from that run's last checkpoint with "
-                "these settings; or rename that run with `force_restart`"
+                f"output{resume if has_checkpoint else ','} or rename that run with "
+                "`force_restart`"
             )
 
     def _differences(self, other: RunIdentity) -> list[tuple[str, str, str]]:

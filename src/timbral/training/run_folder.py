@@ -74,7 +74,8 @@ class RunFolder:
         path = self.folder / "run.json"
         identity = RunIdentity.of(self.config, data)
         if path.exists() and not replace:
-            RunIdentity.read(path).check_same(identity, self.folder)
+            has_checkpoint = pointed_to(self.checkpoints, "last") is not None
+            RunIdentity.read(path).check_same(identity, self.folder, has_checkpoint=has_checkpoint)
         identity.write(path)
         with atomic_write(self.folder / "config.yaml") as temporary:
             temporary.write_text(yaml.safe_dump(identity.config, sort_keys=False), "utf-8")
