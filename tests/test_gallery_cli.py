@@ -230,8 +230,18 @@ def test_advice_after_a_refusal_is_what_helps(
 
     unchecked = "without the checks"
     assert advice(short) == f"; --force enrolls it {unchecked}"
-    assert advice(one, one) == f"; --partial enrolls the other; --force enrolls both {unchecked}"
-    assert advice(one, one, one, broken).endswith(f"--force enrolls the 3 usable ones {unchecked}")
+    assert advice(one, one) == advice(one, one, one, broken) == "; --partial enrolls the other"
+    assert advice(one, one, short, broken) == (
+        "; --partial enrolls the other; --force enrolls the 3 usable ones "
+        f"{unchecked}, also what repeats another"
+    )
     assert advice(short, broken) == f"; --force enrolls the usable one {unchecked}"
     assert advice(broken) == advice(broken, "--force") == advice(broken, "--partial") == ""
     assert advice(short, "--partial") == f"; --force enrolls it {unchecked}"
+    gallery = tmp_path / "gallery.db"
+    assert ask("enroll", gallery, "anna", one, "--encoder", run).code == 0
+    assert advice(one) == advice(one, "--partial") == "; all that was given is in the gallery"
+    assert advice(one, broken) == ""
+    told = ask("enroll", gallery, "ben", one, "--encoder", run).err
+    assert "as a recording of 'anna': leave it out, or `remove` it there if it is of 'ben'" in told
+    assert "--force" not in told

@@ -148,8 +148,13 @@ class EnrollmentError(TimbralError):
         """What was refused and why, in one line."""
         return "; ".join(f"{each.recording}: {each.reason}" for each in self.refusals)
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether `force` would only enroll recordings again that are enrolled or given twice."""
+        return {each.kind for each in self.refusals} - {"unusable"} == {"same-recording"}
+
     def __str__(self) -> str:
-        advice = ". `force` enrolls anyway" if self.num_force else ""
+        advice = ". `force` enrolls anyway" if self.num_force and not self.is_repeated else ""
         return f"{self.voice}: nothing was enrolled. {self.reasons}{advice}"
 
 

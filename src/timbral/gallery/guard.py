@@ -301,7 +301,7 @@ def _refuse_alone(candidates: Candidates) -> dict[int, Refusal]:
     refused = {}
     seen = list(candidates.enrolled)
     for row, recording in enumerate(candidates.recordings):
-        problem = _problem(recording, candidates.owners or {}, seen)
+        problem = _problem(recording, candidates, seen)
         if problem is None:
             seen.append(recording)
         else:
@@ -310,7 +310,7 @@ def _refuse_alone(candidates: Candidates) -> dict[int, Refusal]:
 
 
 def _problem(
-    recording: EnrolledRecording, owners: Mapping[str, str], seen: Sequence[EnrolledRecording]
+    recording: EnrolledRecording, candidates: Candidates, seen: Sequence[EnrolledRecording]
 ) -> tuple[str, str] | None:
     """Kind and reason of a refusal; None if there is none."""
     for kind in RISKS:
@@ -320,11 +320,11 @@ def _problem(
     if seconds is not None and seconds < LEAST_SECONDS:
         reason = f"{seconds:.1f} s of net speech are too little: record {SHORT_SECONDS:g} s or more"
         return "too-little-speech", reason
-    if owner := owners.get(recording.sha256):
-        return (
-            "same-recording",
-            f"it is already enrolled, as a recording of {owner!r}: leave it out",
-        )
+    if owner := (candidates.owners or {}).get(recording.sha256):
+        reason = f"it is already enrolled, as a recording of {owner!r}: leave it out"
+        if owner != candidates.name:
+            reason += f", or `remove` it there if it is of {candidates.name!r}"
+        return "same-recording", reason
     for other in seen:
         same = recording.sha256 and recording.sha256 == other.sha256
         if same or float(recording.vector @ other.vector) > SAME_RECORDING_COSINE:

@@ -241,12 +241,16 @@ def _report_error(error: EnrollmentError, json: bool) -> int:
 
 
 def _advice(error: EnrollmentError) -> Iterator[str]:
-    """Each option that would enroll recordings after all, and how many it would."""
+    """What is there already, and each option that would enroll recordings, with their number."""
     if error.num_partial:
         yield f"--partial enrolls {_the_others(error.num_partial)}"
-    if error.num_force:
-        unusable = any(each.kind == "unusable" for each in error.refusals)
-        yield f"--force enrolls {_all(error.num_force, unusable)} without the checks"
+    kinds = {each.kind for each in error.refusals}
+    if kinds == {"same-recording"} and not error.num_partial:
+        yield "all that was given is in the gallery"
+    if error.num_force and not error.is_repeated:
+        again = ", also what repeats another" if "same-recording" in kinds else ""
+        which = _all(error.num_force, "unusable" in kinds)
+        yield f"--force enrolls {which} without the checks{again}"
 
 
 def _the_others(number: int) -> str:
