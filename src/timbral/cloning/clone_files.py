@@ -76,15 +76,15 @@ def write_clone_table(folder: Path, views: Sequence[EncoderView]) -> None:
             "other": _known(view.other[row]),
             "percentile": _known(view.percentiles[row]),
             "probability": _known(view.probabilities[row]),
+            "own_reference": bool(view.own_reference[row]),
             "synthesized": clone.synthesized,
             "references": " ".join(clone.references),
         }
         for view in views
         for row, clone in enumerate(view.clones)
     ]
-    schema = pa.schema(
-        [(name, pa.float64() if name in NUMBERS else pa.string()) for name in rows[0]]
-    )
+    types = dict.fromkeys(NUMBERS, pa.float64()) | {"own_reference": pa.bool_()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in rows[0]])
     table = pa.Table.from_pylist(rows, schema)
     with atomic_write(folder / "clones.parquet") as temporary:
         pa.parquet.write_table(table, temporary)

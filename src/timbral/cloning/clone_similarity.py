@@ -27,6 +27,7 @@ from timbral.cloning.encode_recordings import encode_recordings
 from timbral.cloning.encoder_view import EncoderView
 from timbral.cloning.gaming import GamingFlag, gaming_flags
 from timbral.cloning.kept_recordings import KeptRecordings
+from timbral.cloning.own_references import own_reference_notes
 from timbral.errors import AudioError, DataError, InputError
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import embedder_of
@@ -161,7 +162,7 @@ def _report(
         for view in views
         if (difference := compare_systems(view, first, second, speaker_draws)) is not None
     ]
-    notes = list(found.notes)
+    notes = [*own_reference_notes(views), *found.notes]
     if draws and any(each.interval is None for each in figures):
         notes.append(NO_INTERVAL)
     notes += [

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from timbral.calibration.conditions import Conditions
 from timbral.calibration.log_odds import probability_of
@@ -16,6 +17,9 @@ from timbral.inference.embedder import Embedder
 from timbral.io.types import Floats, Vectors
 
 __all__ = ["EncoderView"]
+
+SAME_SAMPLES_COSINE = 0.99
+"""one recording's vectors from two batches are closer than that in every precision"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class EncoderView:
     there are none. A common effect of the channel on all recordings cancels out"""
     real_margins: Floats
     """the same for the speaker's other recordings"""
+    own_reference: NDArray[np.bool_]
+    """whether a clone is the same recording as one of its references (N)"""
     across_sessions: bool
     """whether `same` is from other sessions for all clones"""
 
@@ -89,6 +95,7 @@ class EncoderView:
                 ]
             ),
             np.array([each.margin for each in anchors]),
+            np.array([_is_own_reference(clone, encoded) for clone in clones], bool),
             bool(anchors) and all(each.across_sessions for each in anchors),
         )
 
@@ -163,6 +170,16 @@ def _side(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> Vectors:
     """The mean of the references' vectors, at unit length (E,)."""
     vectors = [encoded[path].vector for path in clone.references if path in encoded]
     return unit_mean(np.stack(vectors))
+
+
+def _is_own_reference(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> bool:
+    """Whether a clone has the samples of a reference: all measures and the vector are equal."""
+    one = encoded[clone.synthesized]
+    references = (encoded[path] for path in clone.references if path in encoded)
+    return any(
+        one.quality == other.quality and float(one.vector @ other.vector) > SAME_SAMPLES_COSINE
+        for other in references
+    )
 
 
 def _probabilities(
