@@ -86,7 +86,7 @@ def test_number_of_workers_follows_from_the_number_of_shards(
 ) -> None:
     monkeypatch.setattr(engines, "usable_cores", lambda: 4)
     monkeypatch.setattr(engines, "embed_here", lambda *_: "here")
-    monkeypatch.setattr(engines, "embed_in_processes", lambda *given: given[-1])
+    monkeypatch.setattr(engines, "embed_in_processes", lambda *given: given[4])
 
     def chosen(num_shards: int) -> object:
         return Engine(workers=None).run(embedder, [None] * num_shards, None)  # type: ignore[list-item,arg-type]

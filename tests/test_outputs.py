@@ -20,7 +20,7 @@ from timbral.errors import ConfigError, DataError, TimbralError
 from timbral.evaluation.evaluation_job import EvaluationJob, claim_evaluation, folder_for
 from timbral.inference.embedder import Embedder
 from timbral.io.outputs import PREPARED, claim_file, claim_folder
-from timbral.plots import scatter
+from timbral.plots.png_figure import PLOT
 from timbral.reports.voice_map import MAP_PAGE
 
 
@@ -205,7 +205,7 @@ def test_pages_and_plots(embedded: Path, voices: Path, tmp_path: Path) -> None:
     )
     (tmp_path / "holiday.png").write_bytes(b"\x89PNG a photograph")
     refused(tmp_path, lambda: api.map(embedded, tmp_path / "holiday.html"), "holiday.png: exists")
-    assert scatter.PLOT.is_in(tmp_path / "map.png")
+    assert PLOT.is_in(tmp_path / "map.png")
 
 
 def test_evaluate_leaves_the_scores_of_other_weights(
