@@ -251,6 +251,7 @@ def test_weights_in_fewer_bits_are_off_by_half_a_step(bits: int) -> None:
         (torch.zeros(5, dtype=torch.uint8), [9, 3, 2]),
         (torch.zeros(5, dtype=torch.uint8), [-6, -3, 2]),
         (torch.zeros(5, dtype=torch.uint8), [6, -3, -2]),
+        (torch.zeros(5, dtype=torch.uint8), []),
         (torch.zeros(5, dtype=torch.uint8), [6]),
         (torch.zeros(5, dtype=torch.uint8), [6, 2**31 - 1, 2**31 - 1, 2**31 - 1]),
     ],

@@ -122,7 +122,7 @@ def _from_bits(packed: Tensor | None, shape: Tensor) -> Tensor | None:
     """Whole numbers (int8) of the shape that `shape` tells; none if there are not so many."""
     if packed is None or packed.dtype is not torch.uint8 or packed.ndim != 1:
         return None
-    if shape.dtype is not torch.int32 or shape.ndim != 1:
+    if shape.dtype is not torch.int32 or shape.ndim != 1 or not len(shape):
         return None
     bits, *sizes = shape.tolist()
     if bits not in BITS or len(sizes) not in PACKED_DIMENSIONS or min(sizes) < 1:
