@@ -8,7 +8,8 @@ crop than its vector does and does not depend on whose voices there are. First t
 is, and what it gives for a shard is computed once; then all layers learn; at last with weights as
 the file of the shipped encoder keeps them, in few bits.
 Norms keep the statistics that they were fitted with. OUTPUT becomes a state from which a second
-call continues, with averaged weights (at last the rounded ones), which head.py makes an encoder of.
+call continues, with averaged weights (at last those of the last step), which head.py rounds and
+makes an encoder of.
 """
 
 from __future__ import annotations

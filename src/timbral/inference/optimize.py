@@ -47,7 +47,7 @@ def optimize(network: SpeakerEncoder, dtype: torch.dtype = torch.float32) -> Inf
     """The network for inference in `dtype` (float32 or bfloat16): the same vectors in less time.
 
     On a CPU, batch norms are folded into adjacent products (CAM++), and matrices of other networks
-    are packed for oneDNN. In float32 unit vectors differ by at most 1e-6. Changed weights of
+    are packed for oneDNN. In float32 unit vectors differ by about 1e-6. Changed weights of
     `network` are detected at every call and folded again; in training mode `network` itself
     computes. Writes through `weight.data` cannot be detected: call `optimize` again after them.
 

@@ -117,7 +117,8 @@ def _begin(job: TrainJob, encoder: SpeakerEncoder, initial: Checkpoint) -> Start
             raise
         raise CheckpointError(
             f"`init` {name} has the encoder {there}, but this config has {wanted}; use a config "
-            f"with {there}, from those that `timbral configs` lists"
+            f"with {there}: one that `timbral configs` lists, or this one with "
+            f"`--opts encoder {there}`"
         ) from error
     return StartingWeights.of(encoder, name) if job.options.keep_old else None
 
