@@ -117,7 +117,7 @@ def make_run(folder: Path) -> None:
 def read_run(folder: Path) -> None:
     identity = RunIdentity.read(folder / "run.json")
     identity.data.same_utterances(DATA)
-    identity.check_same(RunIdentity.of(CONFIG, DATA), folder)
+    identity.check_same(RunIdentity.of(CONFIG, DATA), folder, has_checkpoint=True)
 
 
 JOB = EmbedJob("0f" * 32, {"trim": "none"}, [160, 80, 0.75], "fp32", "/corpus")
