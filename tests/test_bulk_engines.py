@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -117,6 +119,7 @@ def test_unknown_engine_is_an_error() -> None:
 
 KILLED = """
 import sys
+import threading
 from pathlib import Path
 from timbral import api
 from timbral.bulk import shards
@@ -325,3 +328,19 @@ def test_ray_reports_nothing_to_third_parties(
     with pytest.raises(MissingExtraError, match="the engine ray"):
         next(Engine("ray").run(embedder, [], Folder(tmp_path)))
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_progress_of_a_worker_does_not_wait_for_its_reader() -> None:
+    ours, workers = multiprocessing.Pipe()
+    batch = engines._Batch("00000.arrow", 1, 2.0, 0)
+
+    def send_many() -> None:
+        for _ in range(5_000):
+            engines._send_if_room(workers, batch)
+
+    sender = threading.Thread(target=send_many, daemon=True)
+    sender.start()
+    sender.join(timeout=60)
+    assert not sender.is_alive()
+    assert ours.poll()
+    assert ours.recv() == batch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import select
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
@@ -216,11 +217,23 @@ def _receive(connection: Connection) -> ShardResult | _Started | _Batch:
     return message
 
 
+def _send_if_room(connection: Connection, batch: _Batch) -> None:
+    """Send what only the progress needs; the finished shard tells it, too.
+
+    The parent does not read while it sends a large shard, which this worker reads after its own.
+    If both waited for room, they would wait forever.
+    """
+    room = select.poll()
+    room.register(connection, select.POLLOUT)
+    if room.poll(0):
+        connection.send(batch)
+
+
 def _work(connection: Connection, index: int) -> None:
     """Run a worker: embed the shards that it is sent, until the parent ends."""
 
     def tell(shard: str, utterances: int, seconds: float, failures: int) -> None:
-        connection.send(_Batch(shard, utterances, seconds, failures))
+        _send_if_room(connection, _Batch(shard, utterances, seconds, failures))
 
     end_with_parent()
     limit_threads(1)
