@@ -169,6 +169,13 @@ def test_its_vectors_are_those_of_the_original() -> None:
     assert cosines.min() > 0.997
 
 
+def assert_off_by_half_a_step(unpacked: torch.Tensor, tensor: torch.Tensor, bits: int) -> None:
+    for row, expected in zip(unpacked.flatten(1), tensor.flatten(1), strict=True):
+        for found, wanted in zip(row.split(32), expected.split(32), strict=True):
+            step = wanted.abs().max() / (2 ** (bits - 1) - 1)
+            assert (found - wanted).abs().max() <= 0.51 * step + 0.002 * wanted.abs().max()
+
+
 def test_weights_in_8_bits_are_off_by_half_a_step() -> None:
     generator = torch.Generator().manual_seed(0)
     tensors = {
@@ -196,10 +203,7 @@ def test_weights_in_8_bits_are_off_by_half_a_step() -> None:
     assert unpacked.keys() == tensors.keys()
     assert torch.equal(unpacked["bias"], tensors["bias"])
     for name in ("matrix", "kernel", "zeros"):
-        for row, expected in zip(unpacked[name].flatten(1), tensors[name].flatten(1), strict=True):
-            for found, wanted in zip(row.split(32), expected.split(32), strict=True):
-                step = wanted.abs().max() / 127
-                assert (found - wanted).abs().max() <= 0.51 * step + 0.002 * wanted.abs().max()
+        assert_off_by_half_a_step(unpacked[name], tensors[name], 8)
 
 
 @pytest.mark.parametrize(
@@ -236,10 +240,7 @@ def test_weights_in_fewer_bits_are_off_by_half_a_step(bits: int) -> None:
     assert unpacked.keys() == tensors.keys()
     for name in ("matrix", "kernel", "zeros"):
         assert torch.equal(unpacked[name], rounded(tensors[name], bits))
-        for row, expected in zip(unpacked[name].flatten(1), tensors[name].flatten(1), strict=True):
-            for found, wanted in zip(row.split(32), expected.split(32), strict=True):
-                step = wanted.abs().max() / (2 ** (bits - 1) - 1)
-                assert (found - wanted).abs().max() <= 0.51 * step + 0.002 * wanted.abs().max()
+        assert_off_by_half_a_step(unpacked[name], tensors[name], bits)
 
 
 @pytest.mark.parametrize(
