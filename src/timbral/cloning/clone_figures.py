@@ -22,6 +22,7 @@ __all__ = [
     "compare_systems",
     "position_draws",
     "position_of",
+    "student_t_975",
     "system_figures",
 ]
 
@@ -109,12 +110,12 @@ class SpeakerDraws:
             return None
         center = float(np.nanmedian(values))
         error = float(np.nanstd(values)) * math.sqrt(present / (present - 1))
-        half = _student(present - 1) * error
+        half = student_t_975(present - 1) * error
         return Interval(center - half, center + half)
 
 
-def _student(freedom: int) -> float:
-    """The 97.5 % point of Student's t, within 0.3 % from 4 degrees of freedom on.
+def student_t_975(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, within 0.3 % from 4 degrees of freedom on.
 
     Cornish and Fisher's expansion: Abramowitz and Stegun, 26.7.5.
     """
