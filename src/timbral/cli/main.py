@@ -14,6 +14,7 @@ from timbral.cli.help import HELP
 from timbral.cli.interruption import answer, received
 from timbral.cli.parse_errors import parse_errors_in_one_line
 from timbral.cli.verb_table import VERBS, load_verb
+from timbral.cli.word_order import options_last
 from timbral.cli.wording import name_flags
 from timbral.errors import ConfigError, TimbralError, did_you_mean
 from timbral.version import __version__
@@ -92,6 +93,7 @@ def parse(verb: str, words: Sequence[str]) -> int:
     options = (tyro.conf.FlagCreatePairsOff,)
     if asked := {"-h", "--help"}.intersection(words):
         words = list(asked)[:1]  # after other words, tyro omits the options that were given
+    words = options_last(run_verb, words)
     with parse_errors_in_one_line(run_verb, words):
         return tyro.cli(run_verb, prog=f"timbral {verb}", args=words, config=options)
 

@@ -7,11 +7,11 @@ import inspect
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from timbral.cli.verb_table import VERBS, load_verb
 
-__all__ = ["by_kind", "count", "flags_of", "name_flags", "percent"]
+__all__ = ["by_kind", "count", "flags_of", "name_flags", "option_types", "percent"]
 
 SMALLEST = 1e-6
 """the smallest fraction that four decimals of a percentage can show"""
@@ -37,15 +37,19 @@ def name_flags(message: str, verb: str) -> str:
 
 def flags_of(run: Callable[..., int]) -> dict[str, str]:
     """Flags of a verb by the names of its parameters, including those of its option groups."""
+    return {name: f"--{name.strip('_').replace('_', '-')}" for name in option_types(run)}
+
+
+def option_types(run: Callable[..., int]) -> dict[str, Any]:
+    """Types of a verb's options by the names of its parameters, including those of its groups."""
     hints = get_type_hints(run)
-    names = []
+    found: dict[str, Any] = {}
     for name, parameter in inspect.signature(run).parameters.items():
-        group = dataclasses.is_dataclass(hints[name])
-        if group:
-            names += [field.name for field in dataclasses.fields(hints[name])]
+        if dataclasses.is_dataclass(hints[name]):
+            found |= get_type_hints(hints[name])
         elif parameter.kind is parameter.KEYWORD_ONLY:
-            names.append(name)
-    return {name: f"--{name.replace('_', '-')}" for name in names}
+            found[name] = hints[name]
+    return found
 
 
 def percent(fraction: float) -> str:
