@@ -18,7 +18,7 @@ from banks import centered
 from conditions import Conditions
 from fit_blocks import fit_blocks
 from front import front_output
-from shards import batches
+from shards import SEEDS_APART, batches
 from torch import Tensor
 from torch.nn import functional
 from values import outputs_of
@@ -52,15 +52,17 @@ def main() -> None:
     parser.add_argument("front", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--crops", type=int, default=1280)
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    seed = SEEDS_APART * options.seed
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     student, teacher = SmallCampplusEncoder(SmallCampplusConfig()).eval(), teacher_network()
     student.load_state_dict(torch.load(options.front, weights_only=True))
-    conditions = Conditions.read(options.corpora, 5)
+    conditions = Conditions.read(options.corpora, seed + 5)
     frames, taught, vectors = [], [], []
     for number, shard in enumerate(
-        islice(batches(options.shards, BATCH, 9), options.crops // BATCH)
+        islice(batches(options.shards, BATCH, seed + 9), options.crops // BATCH)
     ):
         features = conditions.apply(shard.banks) if number % 3 else centered(shard.banks)
         frames.append(front_output(student, features)[:, :FRAMES])

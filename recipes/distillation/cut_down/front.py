@@ -19,7 +19,7 @@ import torch
 from banks import centered
 from conditions import Conditions
 from fit_front import fit_front
-from shards import Shard, batches, held_shards
+from shards import SEEDS_APART, Shard, batches, held_shards
 from torch import Tensor, nn
 from torch.nn import functional
 from voices import teacher_network
@@ -69,26 +69,28 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--seconds", type=float, default=480.0)
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    seed = SEEDS_APART * options.seed
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = SmallCampplusEncoder(SmallCampplusConfig()).eval()
-    drawn = islice(batches(options.shards, BATCH, 0), FIT_BATCHES)
+    drawn = islice(batches(options.shards, BATCH, seed), FIT_BATCHES)
     fit_front(
         network, teacher_network(), torch.cat([batch.banks[:, :FIT_FRAMES] for batch in drawn])
     )
-    conditions, held = Conditions.read(options.corpora, 0), held_shards(options.shards)
+    conditions, held = Conditions.read(options.corpora, seed), held_shards(options.shards)
     everything = torch.cat([shard["first"].float().flatten(0, 1) for shard in held.values()])
     variance = everything.var(0).clamp(min=1e-3)
     print(f"fitted; held {watch(network, held, variance)}", flush=True)
-    drawn = islice(batches(options.shards, BATCH, 1), EXAMPLES)
+    drawn = islice(batches(options.shards, BATCH, seed + 1), EXAMPLES)
     examples = [conditions.apply(batch.banks) for batch in drawn]
     front = nn.ModuleList([network.front, network.tdnn, network.tdnn_norm])
     optimizer = WhitenedAdam(
         front, lambda: [front_output(network, piece) for piece in examples].clear(), 1.0
     )
     began, mean = time.monotonic(), 1.0
-    for step, batch in enumerate(batches(options.shards, BATCH, 2)):
+    for step, batch in enumerate(batches(options.shards, BATCH, seed + 2)):
         fraction = (time.monotonic() - began) / options.seconds
         if fraction >= 1:
             break

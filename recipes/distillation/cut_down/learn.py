@@ -1,6 +1,7 @@
 """The student that fit.py began learns its teacher's vectors.
 
     python recipes/distillation/cut_down/learn.py CORPORA SHARDS FITTED OUTPUT [--seconds N]
+                                                                               [--seed N]
 
 The loss is that of `timbral train` with a teacher of crops, on the shards of voices.py: cosines to
 the teacher's vectors and between crops; beside it what the dense blocks give, which says more of a
@@ -27,7 +28,7 @@ from banks import centered
 from conditions import Conditions
 from few_bits import rounded_weights
 from front import front_output
-from shards import Batch, Shard, batches, held_shards, read_shard
+from shards import SEEDS_APART, Batch, Shard, batches, held_shards, read_shard
 from torch import Tensor
 from torch.nn import functional
 from values import flat, moments, unexplained
@@ -203,20 +204,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4500.0)
     parser.add_argument("--front-after", type=float, default=0.6, help="share of the time")
     parser.add_argument("--bits-after", type=float, default=0.75, help="share of the time")
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    seed = SEEDS_APART * options.seed
     torch.set_num_threads(1)
     fitted = torch.load(options.fitted, weights_only=True)
     network = SmallCampplusEncoder(SmallCampplusConfig())
     network.load_state_dict(fitted["weights"])
-    conditions = Conditions.read(options.corpora, 0)
-    drawn = islice(batches(options.shards, BATCH, 0), EXAMPLES)
+    conditions = Conditions.read(options.corpora, seed)
+    drawn = islice(batches(options.shards, BATCH, seed), EXAMPLES)
     examples = [conditions.apply(batch.banks) for batch in drawn]
     student = Student(network, fitted["channels"])
     run = Run(student, options.output, options.seconds, examples)
-    conditions = Conditions.read(options.corpora, run.step)
+    conditions = Conditions.read(options.corpora, seed + run.step)
     held = held_shards(options.shards)
     means: dict[str, float] = {}
-    for batch in batches(options.shards, BATCH, run.step):
+    for batch in batches(options.shards, BATCH, seed + run.step):
         began = time.monotonic()
         student.front_learns = run.spent >= options.front_after * options.seconds
         in_bits = run.spent >= options.bits_after * options.seconds

@@ -2,25 +2,27 @@
 # A student of campplus-zh-en that begins as its teacher cut down, on one CPU core in two hours;
 # learn.py resumes what was begun.
 #
-#   recipes/distillation/cut_down/run.sh CORPORA VOICES WORK
+#   recipes/distillation/cut_down/run.sh CORPORA VOICES WORK [SEED]
 #
 # CORPORA and VOICES are those of recipes/distillation/prepare_store.py. WORK/student.encoder becomes
-# the encoder.
+# the encoder. SEED (default 0) draws other crops, batches and conditions; a WORK of its own for each.
 set -e
-corpora=$(realpath "$1") voices=$(realpath "$2") work=$3
+corpora=$(realpath "$1") voices=$(realpath "$2") work=$3 seed=${4:-0}
 here=$(dirname "$0")
+first=$((2000 * seed))
 
 timbral download campplus-zh-en
 [ -f "$work/store/utterances.parquet" ] ||
     python "$here/../prepare_store.py" "$corpora" "$voices" "$work/store"
-python "$here/voices.py" "$corpora" "$work/store" "$work/shards"
-python "$here/voices.py" "$corpora" "$work/store" "$work/unseen" --first 1000 --crops 16000
+python "$here/voices.py" "$corpora" "$work/store" "$work/shards" --first "$first"
+python "$here/voices.py" "$corpora" "$work/store" "$work/unseen" \
+    --first "$((first + 1000))" --crops 16000
 for shards in shards unseen; do
     python "$here/held.py" "$corpora" "$work/store" "$work/$shards"
 done
 [ -f "$work/front.pt" ] ||
-    python "$here/front.py" "$corpora" "$work/shards" "$work/front.pt"
+    python "$here/front.py" "$corpora" "$work/shards" "$work/front.pt" --seed "$seed"
 [ -f "$work/fitted.pt" ] ||
-    python "$here/fit.py" "$corpora" "$work/shards" "$work/front.pt" "$work/fitted.pt"
-python "$here/learn.py" "$corpora" "$work/shards" "$work/fitted.pt" "$work/learned.pt"
+    python "$here/fit.py" "$corpora" "$work/shards" "$work/front.pt" "$work/fitted.pt" --seed "$seed"
+python "$here/learn.py" "$corpora" "$work/shards" "$work/fitted.pt" "$work/learned.pt" --seed "$seed"
 python "$here/head.py" "$work/unseen" "$work/learned.pt" "$work/student.encoder"

@@ -32,6 +32,10 @@ class Batch:
         return self.values["banks"]
 
 
+SEEDS_APART = 1_000_000
+"""from the seeds that a run draws by to those of the run with the next `--seed`"""
+
+
 def batches(folder: Path, size: int, seed: int) -> Iterator[Batch]:
     """Without end: each pass takes every pair of every shard that exists when it begins.
 
