@@ -234,8 +234,11 @@ def test_evaluate_leaves_the_scores_of_another_list(
     trials.write_text(f"1 {first} {second}\n0 {first} {other}\n")
     api.evaluate(embedder, trials, voices, out)
     shutil.copytree(voices, tmp_path / "noisy")
+    shutil.copy(voices / second, tmp_path / "noisy" / first)
     refused(
-        out, lambda: api.evaluate(embedder, trials, tmp_path / "noisy", out), "recordings below"
+        out,
+        lambda: api.evaluate(embedder, trials, tmp_path / "noisy", out),
+        "other recordings, of another corpus",
     )
     louder = embedder.with_inference(Preprocessing(min_rms_dbfs=-20.0))
     refused(out, lambda: api.evaluate(louder, trials, voices, out), "with other preprocessing")

@@ -128,7 +128,9 @@ def make_job(folder: Path) -> None:
 
 
 def read_job(folder: Path) -> None:
-    EmbedJob.parse((folder / "job.json").read_bytes(), "job.json").differing_words(JOB)
+    job = EmbedJob.of_folder(Folder(folder))
+    assert job is not None
+    job.differing_words(JOB)
 
 
 def make_corpus(folder: Path) -> list[Utterance]:

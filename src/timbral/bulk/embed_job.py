@@ -54,8 +54,16 @@ class EmbedJob:
         return replace(cls.of(embedder, ""), corpus="")
 
     @classmethod
-    def parse(cls, content: bytes, path: str) -> EmbedJob:
-        """Parse the content of job.json; DataError, with `path`, for anything else."""
+    def of_folder(cls, folder: Folder) -> EmbedJob | None:
+        """The job that a folder of shards is tied to; None if it is tied to none.
+
+        Raises DataError if job.json contains anything else.
+        """
+        content = folder.read(JOB_FILE)
+        return None if content is None else cls._parse(content, f"{folder.location}/{JOB_FILE}")
+
+    @classmethod
+    def _parse(cls, content: bytes, path: str) -> EmbedJob:
         try:
             values = parse_json(content)
         except ValueError as error:
@@ -114,8 +122,8 @@ def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None
     `of_lists`: whether the recordings are from lists of trials. Such a folder cannot be used for a
     corpus, and vice versa, because each would replace the other's shards.
     """
-    content = folder.read(JOB_FILE)
-    if content is None:
+    found = EmbedJob.of_folder(folder)
+    if found is None:
         folder.write(JOB_FILE, job.as_json())
         return
     if of_lists != (folder.read(RECORDINGS_FILE) is not None):
@@ -126,7 +134,6 @@ def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None
             f"{folder.location}: contains the vectors of {there}; they would be replaced by those "
             f"of {here}. Choose another output folder"
         )
-    found = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}")
     differing = found.differing_words(job)
     if differing:
         reuse = REUSE if found.has_moved_to(job) and not of_lists else ""

@@ -14,18 +14,18 @@ from pathlib import Path
 from timbral.bulk.embed_job import JOB_FILE, RECORDINGS_FILE, WORK_FOLDER, EmbedJob, tie_folder
 from timbral.bulk.engines import DEFAULT_ENGINE, Engine
 from timbral.bulk.inputs import input_of
+from timbral.bulk.known_rows import KnownRows
+from timbral.bulk.moved_lists import follow_recordings, listed_utterance, read_names
 from timbral.bulk.shard_work import EmbedProgress, embed_missing, read_shards, write_failures
 from timbral.bulk.shards import Shard, split_into_shards
-from timbral.data.manifest import Manifest, Utterance
+from timbral.data.manifest import Manifest
 from timbral.embeddings.precision import with_precision
 from timbral.embeddings.table import UTTERANCES, write_parquet
-from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.io.files import atomic_write
-from timbral.io.json_parsing import parse_json
 from timbral.io.locks import folder_lock
 from timbral.io.outputs import EMBEDDINGS, claim_folder
-from timbral.io.storage import Folder, location_below, location_of
+from timbral.io.storage import Folder, location_below
 
 __all__ = ["ListSummary", "embed_recordings"]
 
@@ -50,9 +50,9 @@ def embed_recordings(
 ) -> ListSummary:
     """Embed the recordings of a list into `folder`, as utterances.parquet.
 
-    Vectors of earlier lists of the same encoder and root are kept, and not computed again. The ids
-    of utterances are their paths, relative to `root` or absolute; speakers and sessions are unknown
-    and therefore empty. A killed job resumes.
+    Vectors of earlier lists of the same encoder and root are kept, and not computed again, also if
+    the root was moved or renamed. The ids of utterances are their paths, relative to `root` or
+    absolute; speakers and sessions are unknown and therefore empty. A killed job resumes.
 
     Args:
         embedder: the encoder
@@ -69,16 +69,24 @@ def embed_recordings(
     claim_folder(folder, EMBEDDINGS)
     with folder_lock(folder):
         work = Folder(folder) / WORK_FOLDER
-        known = _claim(work, EmbedJob.of(embedder, root))
-        seen = set(known)
-        listed = [*known, *(location for location in locations if location not in seen)]
-        if len(listed) > len(known):
+        job = EmbedJob.of(embedder, root)
+        moved = follow_recordings(work, job)
+        known = moved or KnownRows()
+        listed = _claim(work, job)
+        if new := sorted(set(locations) - set(listed)):
+            listed += new
             work.write(RECORDINGS_FILE, json.dumps(listed, ensure_ascii=False).encode())
-        utterances = Manifest.of(_utterance(location, root) for location in listed)
+            known.add_all(work)  # a recording may be in the folder under another path
+        utterances = Manifest.of(listed_utterance(each, job.corpus) for each in listed)
         shards = split_into_shards(utterances, embedder.device.type, work)
         wanted = set(locations)
-        needed = [shard for shard in shards if wanted & {row.path for row in shard.utterances}]
-        embed_missing(embedder, needed, work, engine, progress)
+        needed = [
+            shard
+            for shard in shards
+            if wanted & {row.path for row in shard.utterances}
+            or (moved and work.has(shard.file_name))
+        ]
+        embed_missing(embedder, needed, work, engine, progress, known)
         table, failures = read_shards(_saved(shards, needed, work), work, utterances)
         write_failures(failures, folder)
         with atomic_write(folder / UTTERANCES) as temporary:
@@ -87,29 +95,15 @@ def embed_recordings(
     return ListSummary(len(locations), failed)
 
 
-def _utterance(location: str, root: str | Path) -> Utterance:
-    return Utterance(location.removeprefix(f"{location_of(root)}/"), "", "", location, "")
-
-
 def _claim(work: Folder, job: EmbedJob) -> list[str]:
     """Tie a folder of shards to a job of lists; returns the recordings in it."""
-    content = work.read(RECORDINGS_FILE)
-    if content is None and work.read(JOB_FILE) is None:
-        content = b"[]"
+    if work.read(RECORDINGS_FILE) is None and work.read(JOB_FILE) is None:
         # written first, so that a folder whose job was killed here is not taken for a corpus's
-        work.write(RECORDINGS_FILE, content)
+        work.write(RECORDINGS_FILE, b"[]")
     tie_folder(work, job, of_lists=True)
-    assert content is not None
-    try:
-        known = parse_json(content)
-    except ValueError:
-        known = None
-    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
-        raise DataError(
-            f"{work.location}/{RECORDINGS_FILE}: should be a list of paths; delete the folder "
-            f"{work.location} to embed its recordings again"
-        )
-    return known
+    listed = read_names(work)
+    assert listed is not None
+    return listed
 
 
 def _saved(shards: Sequence[Shard], needed: Sequence[Shard], work: Folder) -> list[Shard]:

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from timbral.audio.segments import Segment
-from timbral.bulk.embed_job import JOB_FILE, WORK_FOLDER, EmbedJob
+from timbral.bulk.embed_job import WORK_FOLDER, EmbedJob
 from timbral.data.prepared.marks import prepared_format
 from timbral.data.sources import find_utterances
 from timbral.embeddings.table import UTTERANCES
 from timbral.errors import TimbralError
-from timbral.io.storage import is_url, location_of
+from timbral.io.storage import Folder, is_url, location_of
 
 __all__ = ["ReadableAudio", "Silence", "silence_of"]
 
@@ -110,10 +110,11 @@ def _common_folder(paths: Iterable[str]) -> str:
 def _corpus_of_job(embeddings: Path) -> str | None:
     """The location of the corpus of an `embed` folder; None if unknown, or a URL."""
     folder = embeddings if embeddings.is_dir() else embeddings.parent
-    for path in sorted(folder.glob(f"{WORK_FOLDER}*/{JOB_FILE}")):
+    for path in sorted(folder.glob(f"{WORK_FOLDER}*")):
         try:
-            corpus = EmbedJob.parse(path.read_bytes(), str(path)).corpus
+            job = EmbedJob.of_folder(Folder(path))
         except (TimbralError, OSError):
             continue
-        return None if is_url(corpus) else corpus
+        if job is not None:
+            return None if is_url(job.corpus) else job.corpus
     return None

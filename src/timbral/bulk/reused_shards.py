@@ -88,11 +88,8 @@ def _follow_corpus(
     is lost; a folder next to the audio was moved with its corpus. The rows of the folder are added
     to `known`.
     """
-    content = folder.read(JOB_FILE)
-    if content is None or folder.read(RECORDINGS_FILE) is not None:
-        return ""
-    before = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}")
-    if not before.has_moved_to(job):
+    before = EmbedJob.of_folder(folder)
+    if before is None or folder.read(RECORDINGS_FILE) is not None or not before.has_moved_to(job):
         return ""
     known.add_all(folder)
     if not beside_audio and not known.are_all_among(utterances):
@@ -108,10 +105,9 @@ def _shards_of(earlier: str | Path, job: EmbedJob) -> tuple[Folder, EmbedJob]:
     """
     reason = "is not a folder of `timbral embed`, so there are no vectors to reuse"
     for folder in _candidates(earlier):
-        content = folder.read(JOB_FILE)
-        if content is None or folder.read(RECORDINGS_FILE) is not None:
+        found = EmbedJob.of_folder(folder)
+        if found is None or folder.read(RECORDINGS_FILE) is not None:
             continue
-        found = EmbedJob.parse(content, f"{folder.location}/{JOB_FILE}")
         differing = found.differing_words(replace(job, corpus=found.corpus))
         if not differing:
             return folder, found

@@ -6,17 +6,20 @@ another folder.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from timbral.bulk.embed_job import JOB_FILE, WORK_FOLDER, EmbedJob
+from timbral.bulk.embed_job import WORK_FOLDER, EmbedJob
+from timbral.bulk.moved_lists import earlier_roots, have_moved
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
 from timbral.io.files import file_sha256, read_json, write_json
 from timbral.io.outputs import EVALUATION, claim_folder
-from timbral.io.storage import location_of
+from timbral.io.storage import Folder, location_of
 from timbral.scoring.score_options import ScoreOptions
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "default_folders",
     "folder_for",
     "read_result",
+    "store_job",
     "vectors_for",
 ]
 
@@ -89,6 +93,10 @@ class EvaluationJob:
     def digest(self) -> str:
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
 
+    def followed(self, job: EvaluationJob, earlier_roots: Collection[str]) -> EvaluationJob:
+        """This job with the root of another one, if the recordings were moved there."""
+        return replace(self, root=job.root) if self.root in earlier_roots else self
+
     def difference(self, other: EvaluationJob) -> str:
         """How another job differs from this one, as text."""
         if self.weights_sha256 != other.weights_sha256:
@@ -102,15 +110,25 @@ class EvaluationJob:
         return "these weights with other preprocessing, windows or precision"
 
 
-def claim_evaluation(folder: Path, job: EvaluationJob) -> None:
-    """Store `job` in `folder`; DataError if it contains other scores, or anything else."""
+def claim_evaluation(folder: Path, job: EvaluationJob, earlier_roots: Collection[str] = ()) -> None:
+    """Claim a folder for the scores of `job`; DataError if it contains other scores, or anything
+    else.
+
+    Scores of the same recordings while they were in one of the `earlier_roots` are no other scores.
+    """
     claim_folder(folder, EVALUATION)
     found = EvaluationJob.of_folder(folder)
-    if found is not None and found != job:
+    if found is None:
+        store_job(folder, job)
+    elif found.followed(job, earlier_roots) != job:
         raise DataError(
             f"{folder}: contains the scores of {job.difference(found)}; choose another `output`, "
             "or delete that folder first"
         )
+
+
+def store_job(folder: Path, job: EvaluationJob) -> None:
+    """Store the job of the scores in a folder."""
     write_json(folder / OWN_FOLDER / JOB_NAME, asdict(job))
 
 
@@ -133,26 +151,42 @@ def default_folders(
     HOME/vectors; with a hash appended if they are in use for another job.
     """
     job = EvaluationJob.of(embedder, file_sha256(trials), root, options)
-    return folder_for(job, home / name), vectors_for(embedder, root, home / VECTORS)
+    vectors = vectors_for(embedder, root, home / VECTORS)
+    earlier = earlier_roots(vectors, EmbedJob.of(embedder, root))
+    return folder_for(job, home / name, earlier), vectors
 
 
 def vectors_for(embedder: Embedder, root: str | Path, folder: Path) -> Path:
-    """`folder`, with a hash appended to its name if it has vectors of other weights or root."""
+    """`folder`, with a hash appended to its name if it has vectors of other weights or root.
+
+    Vectors of the same recordings in another root, from which they were moved, stay in their
+    folder.
+    """
     job = EmbedJob.of(embedder, root)
-    path = folder / WORK_FOLDER / JOB_FILE
-    if not path.exists() or EmbedJob.parse(path.read_bytes(), str(path)) == job:
+    if (found := _job_in(folder)) is None or found == job:
         return folder
-    return folder.with_name(f"{folder.name}-{job.digest[:8]}")
+    own = folder.with_name(f"{folder.name}-{job.digest[:8]}")
+    if _job_in(own) is not None:
+        return own
+    others = sorted(folder.parent.glob(f"{glob.escape(folder.name)}-????????"))
+    return next((each for each in (folder, *others) if have_moved(each, job)), own)
 
 
-def folder_for(job: EvaluationJob, folder: Path) -> Path:
+def _job_in(vectors: Path) -> EmbedJob | None:
+    """The job of a folder of vectors; None if it has none."""
+    return EmbedJob.of_folder(Folder(vectors) / WORK_FOLDER)
+
+
+def folder_for(job: EvaluationJob, folder: Path, earlier_roots: Collection[str] = ()) -> Path:
     """`folder`, with hashes appended to its name if it contains other scores.
 
-    The hash of the weights if they differ, and that of the job if anything else does.
+    The hash of the weights if they differ, and that of the job if anything else does. For
+    `earlier_roots` see `claim_evaluation`.
     """
     found = EvaluationJob.of_folder(folder)
     if found is None:
         return folder
+    found = found.followed(job, earlier_roots)
     suffixes = []
     if found.weights_sha256 != job.weights_sha256:
         suffixes.append(job.weights_sha256[:8])

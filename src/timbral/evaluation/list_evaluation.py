@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timbral.bulk.embed_job import EmbedJob
 from timbral.bulk.embed_list import ListSummary, embed_recordings
 from timbral.bulk.engines import Engine
+from timbral.bulk.moved_lists import earlier_roots
 from timbral.calibration.calibration import Calibration
 from timbral.data.training_list import Seen, TrainingList
 from timbral.embeddings.named_vectors import NamedVectors, read_vectors
@@ -26,6 +28,7 @@ from timbral.evaluation.evaluation_job import (
     VECTORS,
     EvaluationJob,
     claim_evaluation,
+    store_job,
 )
 from timbral.evaluation.listed_files import ListedFiles
 from timbral.inference.embedder import Embedder
@@ -168,7 +171,8 @@ class ListEvaluation:
         if self.output is not None:
             list_sha256 = file_sha256(self.trials)
             job = EvaluationJob.of(self.embedder, list_sha256, self.root, self.options)
-            claim_evaluation(self.output, job)
+            earlier = earlier_roots(vectors, EmbedJob.of(self.embedder, self.root))
+            claim_evaluation(self.output, job, earlier)
         embedded = embed_recordings(
             self.embedder,
             self._files.locations(recordings.recordings.to_pylist()),
@@ -178,6 +182,7 @@ class ListEvaluation:
             progress=lambda done, total, seconds, failures: progress(done, total),
         )
         if self.output is not None:
+            store_job(self.output, job)  # only now is it certain that nothing but the root changed
             write_jsonl(self.output / "failures.jsonl", embedded.failures)
         done = self._score(recordings, vectors, embedded)
         if self.output is not None:
