@@ -22,7 +22,7 @@ from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.data.sources import find_utterances
 from timbral.data.text_columns import TABLE_SUFFIXES
-from timbral.errors import DataError
+from timbral.errors import AudioError, DataError
 
 ROWS = [
     Utterance("b/2", "b", "s", "/x/b/2.wav", "c"),
@@ -170,6 +170,18 @@ def test_unreadable_files_are_left_out_of_lhotse(tmp_path: Path) -> None:
     rows = [Utterance("a", "s", "", str(tmp_path / "a.wav"), "c")]
     assert write_list(Manifest.of(rows), tmp_path / "out", "lhotse") == (0, 1)
     assert "cannot be read" in (tmp_path / "out" / "failures.jsonl").read_text()
+
+
+@pytest.mark.parametrize("format", ["csv", "nemo", "kaldi"])
+def test_failures_of_an_earlier_list_are_removed(voices: Path, tmp_path: Path, format: str) -> None:
+    row = scan_corpus("folder", voices)[0]
+    output = tmp_path / "list"
+    unusable = AudioError("list.txt:2", "has no speaker", "bad-line")
+    assert write_list(Manifest.of([row, unusable]), output, format) == (1, 1)
+    (failures,) = tmp_path.rglob("*failures.jsonl")
+    assert "has no speaker" in failures.read_text()
+    assert write_list(Manifest.of([row]), output, format) == (1, 0)
+    assert not failures.exists()
 
 
 def test_lines_of_odd_json_are_errors(tmp_path: Path) -> None:

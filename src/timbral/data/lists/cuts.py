@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from timbral.audio.segments import Segment, recording_ids
-from timbral.data.lists.failures import write_failures
 from timbral.data.lists.lhotse_fields import (
     Row,
     channel_of,
@@ -17,7 +16,7 @@ from timbral.data.lists.lhotse_fields import (
     fields_of,
     recording_of,
 )
-from timbral.data.lists.list_format import ListFormat
+from timbral.data.lists.list_format import Failure, ListFormat, failure_of
 from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import AudioError
 from timbral.io.files import atomic_write
@@ -28,23 +27,19 @@ __all__ = ["CUTS"]
 KEYS = ("id", "start", "duration", "channel", "supervisions", "recording", "custom", "type")
 
 
-def _write(manifest: Manifest, output: Path) -> tuple[int, int]:
+def _write(manifest: Manifest, output: Path) -> Sequence[Failure]:
     """Write the cuts, compressed where the file ends in .gz.
 
     A cut holds its recording, whose rate and length come from the file's header, and one
     supervision with the speaker; session and further columns are custom fields of the cut, or the
-    supervision's gender, language and text. Files without a readable header are failures, in
-    FILE.failures.jsonl.
+    supervision's gender, language and text. Files without a readable header are failures.
     """
     check_expressible(manifest)
-    failures = [failure.as_dict() for failure in manifest.failures]
-    written = 0
+    failures: list[Failure] = []
     with atomic_write(output) as temporary, _opened(temporary, output.suffix == ".gz") as file:
         for cut in _cuts(manifest, failures):
             file.write(json.dumps(cut, ensure_ascii=False).encode() + b"\n")
-            written += 1
-    write_failures(output, failures)
-    return written, len(failures)
+    return failures
 
 
 def _opened(path: Path, compressed: bool) -> IO[bytes]:
@@ -53,7 +48,7 @@ def _opened(path: Path, compressed: bool) -> IO[bytes]:
     return open(path, "wb")
 
 
-def _cuts(manifest: Manifest, failures: list[Row]) -> Iterator[Row]:
+def _cuts(manifest: Manifest, failures: list[Failure]) -> Iterator[Row]:
     ids = recording_ids({row.utterance: Segment.of(row.path) for row in manifest})
     last: tuple[str, Row] = "", {}
     for row in manifest:
@@ -63,7 +58,7 @@ def _cuts(manifest: Manifest, failures: list[Row]) -> Iterator[Row]:
                 last = file, recording_of(ids[file], file)
             yield _cut(row, last[1])
         except AudioError as error:
-            failures.append({"utterance": row.utterance, **error.as_dict(), "path": row.path})
+            failures.append(failure_of(row, error))
 
 
 def _cut(row: Utterance, recording: Row) -> Row:
@@ -94,6 +89,4 @@ def _cut(row: Utterance, recording: Row) -> Row:
     }
 
 
-CUTS = ListFormat(
-    _write, is_text=True, kind=FileKind("a CutSet", frozenset(KEYS)), lists_failures=True
-)
+CUTS = ListFormat(_write, is_text=True, kind=FileKind("a CutSet", frozenset(KEYS)))

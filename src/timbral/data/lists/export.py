@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from timbral.data.further_columns import OWN_NAMES
-from timbral.data.lists.failures import failures_beside
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import COLUMNS, Manifest
 from timbral.errors import DataError, check_choice
@@ -31,26 +30,27 @@ def claim_list(output: Path, format: str, sources: Sequence[str | Path]) -> None
 
 
 def write_list(manifest: Manifest, output: Path, format: str) -> tuple[int, int]:
-    """Write a list of utterances.
+    """Write a list of utterances, and its failures (`failures_file`).
 
     output: a file; a folder for kaldi and lhotse.
     format: a name of `LIST_FORMATS`.
 
     Returns the numbers of utterances written and of failures: lines of the source that cannot be
-    used, and for lhotse recordings without a readable header. They are in failures.jsonl in the
-    folder; beside a file in FILE.failures.jsonl. Raises ConfigError for an unknown format, and
-    DataError where a table that is there has a column that would be lost.
+    used, and in formats with lengths recordings without a readable header. Raises ConfigError for
+    an unknown format, and DataError for what the format cannot express, or if a table to be
+    overwritten has a column that would be lost.
     """
     check_choice("format", format, LIST_FORMATS)
     if LIST_FORMATS[format].layout is None and LIST_FORMATS[format].kind is None:
         _check_columns_stay(manifest, output)
-    written, failures = LIST_FORMATS[format].write(manifest, output)
-    if LIST_FORMATS[format].lists_failures:
-        return written, failures
-    if LIST_FORMATS[format].layout is None and manifest.failures:
-        write_jsonl(failures_file(output, format), (row.as_dict() for row in manifest.failures))
-        failures += len(manifest.failures)
-    return written, failures
+    unwritten = LIST_FORMATS[format].write(manifest, output)
+    failures = [*(failure.as_dict() for failure in manifest.failures), *unwritten]
+    path = failures_file(output, format)
+    if failures:
+        write_jsonl(path, failures)
+    else:
+        path.unlink(missing_ok=True)  # that of an earlier list
+    return len(manifest) - len(unwritten), len(failures)
 
 
 def _check_columns_stay(manifest: Manifest, output: Path) -> None:
@@ -64,7 +64,7 @@ def _check_columns_stay(manifest: Manifest, output: Path) -> None:
 
 
 def failures_file(output: Path, format: str) -> Path:
-    """The file for the failures of a list."""
+    """The file for the failures of a list: beside it, or in its folder."""
     if LIST_FORMATS[format].layout is None:
-        return failures_beside(output)
+        return output.with_name(f"{output.name}.failures.jsonl")
     return output / "failures.jsonl"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from timbral.audio.segments import Segment, recording_ids
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.lists.kaldi_further import TEXT, FurtherFiles, further_files
-from timbral.data.lists.list_format import ListFormat, write_failures
+from timbral.data.lists.list_format import Failure, ListFormat, check_as_recorded
 from timbral.data.lists.pipes import is_pipe, parse_pipe
 from timbral.data.locations import listed_path
 from timbral.data.manifest import Manifest, Utterance
@@ -129,7 +129,7 @@ def _read_pairs(path: Path) -> _Pairs:
     return pairs
 
 
-def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
+def _write(manifest: Manifest, folder: Path) -> Sequence[Failure]:
     """Write ``wav.scp``, ``utt2spk``, ``spk2utt``, sorted by id.
 
     ``utt2session`` is written when sessions are known, ``segments`` when an utterance is a segment
@@ -138,7 +138,7 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
     sorted by speaker as well, so an id that does not begin with its speaker's gets that in front,
     and blanks become ``_``.
     """
-    _check_expressible(manifest)
+    check_as_recorded(manifest, "a list in Kaldi's format")
     listed = sorted(
         ((_word(_id_after_speaker(row)), _word(row.speaker), row) for row in manifest),
         key=lambda row: row[:2],
@@ -171,19 +171,7 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
             continue
         with atomic_write(folder / name) as temporary, open(temporary, "w", encoding="utf-8") as f:
             f.writelines(lines)
-    write_failures(folder, [failure.as_dict() for failure in manifest.failures])
-    return len(rows), len(manifest.failures)
-
-
-def _check_expressible(manifest: Manifest) -> None:
-    """Raise DataError for what Kaldi cannot express: a single channel, or another speed."""
-    for row in manifest:
-        if not Segment.of(row.path).is_as_recorded:
-            raise DataError(
-                f"{row.path}: a list in Kaldi's format cannot express one channel, another rate, "
-                "speed or level, or a recording inside another file; write a table (parquet, "
-                "csv, tsv, jsonl), or the audio itself (`prepare`, format flac)"
-            )
+    return ()
 
 
 def _recordings(segments: dict[str, Segment]) -> tuple[dict[str, str], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from timbral.audio.segments import Segment, recording_ids
@@ -16,7 +17,7 @@ from timbral.data.lists.lhotse_fields import (
     recording_of,
 )
 from timbral.data.lists.lhotse_rows import scan_lhotse
-from timbral.data.lists.list_format import ListFormat, write_failures
+from timbral.data.lists.list_format import Failure, ListFormat, failure_of
 from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import AudioError
 from timbral.io.files import atomic_write
@@ -24,18 +25,17 @@ from timbral.io.files import atomic_write
 __all__ = ["LHOTSE"]
 
 
-def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
+def _write(manifest: Manifest, folder: Path) -> Sequence[Failure]:
     """Write ``recordings.jsonl.gz`` and ``supervisions.jsonl.gz``.
 
-    Rates and lengths come from the files' headers; files without a readable one go to
-    failures.jsonl. Returns the number of utterances written and of failures.
+    Rates and lengths come from the files' headers; files without a readable one are failures.
     """
     rows = list(manifest)
     check_expressible(rows)
     ids = recording_ids({row.utterance: Segment.of(row.path) for row in rows})
     recordings: dict[str, Row] = {}
     supervisions: list[Row] = []
-    failures: list[Row] = [failure.as_dict() for failure in manifest.failures]
+    failures: list[Failure] = []
     for row in rows:
         segment = Segment.of(row.path)
         try:
@@ -44,14 +44,13 @@ def _write(manifest: Manifest, folder: Path) -> tuple[int, int]:
             )
             inside = segment.samples(recording["num_samples"], recording["sampling_rate"])
         except AudioError as error:
-            failures.append({"utterance": row.utterance, **error.as_dict(), "path": row.path})
+            failures.append(failure_of(row, error))
         else:
             recordings[segment.file] = recording
             supervisions.append(_supervision(row, recording, inside))
     _write_rows(folder / "recordings.jsonl.gz", list(recordings.values()))
     _write_rows(folder / "supervisions.jsonl.gz", supervisions)
-    write_failures(folder, failures)
-    return len(supervisions), len(failures)
+    return failures
 
 
 def _supervision(row: Utterance, recording: Row, inside: slice) -> Row:

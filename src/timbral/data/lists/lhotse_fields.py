@@ -7,6 +7,7 @@ from typing import Any
 
 from timbral.audio.decode import read_header
 from timbral.audio.segments import Segment
+from timbral.data.lists.list_format import OTHER_OUTPUTS
 from timbral.data.manifest import Utterance
 from timbral.errors import DataError
 
@@ -54,6 +55,5 @@ def check_expressible(rows: Iterable[Utterance]) -> None:
         if changed or segment.within is not None:
             raise DataError(
                 f"{row.path}: a list in Lhotse's format cannot express another rate, speed or "
-                "level, or a recording inside another file; write a table (parquet, csv, tsv, "
-                "jsonl), or the audio itself (`prepare`, format flac)"
+                f"level, or a recording inside another file; {OTHER_OUTPUTS}"
             )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from timbral.audio.decode import read_header
 from timbral.audio.segments import Segment
 from timbral.data.further_columns import OWN_NAMES
-from timbral.data.lists.failures import write_failures
-from timbral.data.lists.list_format import ListFormat
+from timbral.data.lists.list_format import Failure, ListFormat, check_as_recorded, failure_of
 from timbral.data.manifest import Manifest, Utterance
 from timbral.errors import AudioError, DataError
 from timbral.io.files import write_jsonl
@@ -21,38 +21,31 @@ KEYS = ("audio_filepath", "offset", "duration", "label", "utterance", "session")
 KIND = FileKind("a manifest of NeMo", frozenset(KEYS), without=OWN_NAMES.difference(KEYS))
 
 
-def _write(manifest: Manifest, output: Path) -> tuple[int, int]:
+def _write(manifest: Manifest, output: Path) -> Sequence[Failure]:
     """Write the manifest; `label` is the speaker, as NeMo's speaker models read it.
 
-    Rates and lengths come from the files' headers; files without a readable one are failures, in
-    FILE.failures.jsonl.
+    Rates and lengths come from the files' headers; files without a readable one are failures.
     """
     if taken := [name for name in manifest.further_names if name in KEYS]:
         raise DataError(
             f"the column {taken[0]!r} has the name of a key that a NeMo manifest uses itself; "
             "rename it, or write a table (parquet, csv, tsv, jsonl)"
         )
+    check_as_recorded(manifest, "a NeMo manifest")
     rows: list[dict[str, Any]] = []
-    failures = [failure.as_dict() for failure in manifest.failures]
+    failures: list[Failure] = []
     lengths: dict[str, tuple[int, int]] = {}
     for row in manifest:
         try:
             rows.append(_row(row, lengths))
         except AudioError as error:
-            failures.append({"utterance": row.utterance, **error.as_dict(), "path": row.path})
+            failures.append(failure_of(row, error))
     write_jsonl(output, rows)
-    write_failures(output, failures)
-    return len(rows), len(failures)
+    return failures
 
 
 def _row(row: Utterance, lengths: dict[str, tuple[int, int]]) -> dict[str, Any]:
     segment = Segment.of(row.path)
-    if not segment.is_as_recorded:
-        raise DataError(
-            f"{row.path}: a NeMo manifest cannot express one channel, another rate, speed or "
-            "level, or a recording inside another file; write a table (parquet, csv, tsv, "
-            "jsonl), or the audio itself (`prepare`, format flac)"
-        )
     if segment.file not in lengths:
         rate, samples, _ = read_header(segment.file)
         lengths[segment.file] = rate, samples
@@ -69,4 +62,4 @@ def _row(row: Utterance, lengths: dict[str, tuple[int, int]]) -> dict[str, Any]:
     }
 
 
-NEMO = ListFormat(_write, is_text=True, kind=KIND, lists_failures=True)
+NEMO = ListFormat(_write, is_text=True, kind=KIND)

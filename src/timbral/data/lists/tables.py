@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from timbral.data.lists.list_format import ListFormat
+from timbral.data.lists.list_format import Failure, ListFormat
 from timbral.data.manifest import COLUMNS, Manifest
 from timbral.io.files import atomic_write, write_jsonl
 
@@ -22,28 +23,28 @@ def _plain(manifest: Manifest) -> pa.Table:
     return manifest.table.cast(pa.schema([*fields, *further]))
 
 
-def _write_parquet(manifest: Manifest, output: Path) -> tuple[int, int]:
+def _write_parquet(manifest: Manifest, output: Path) -> Sequence[Failure]:
     with atomic_write(output) as temporary:
         pa.parquet.write_table(_plain(manifest), temporary)
-    return len(manifest), 0
+    return ()
 
 
-def _write_csv(manifest: Manifest, output: Path) -> tuple[int, int]:
+def _write_csv(manifest: Manifest, output: Path) -> Sequence[Failure]:
     with atomic_write(output) as temporary:
         pa.csv.write_csv(_plain(manifest), temporary)
-    return len(manifest), 0
+    return ()
 
 
-def _write_tsv(manifest: Manifest, output: Path) -> tuple[int, int]:
+def _write_tsv(manifest: Manifest, output: Path) -> Sequence[Failure]:
     with atomic_write(output) as temporary:
         pa.csv.write_csv(_plain(manifest), temporary, pa.csv.WriteOptions(delimiter="\t"))
-    return len(manifest), 0
+    return ()
 
 
-def _write_jsonl(manifest: Manifest, output: Path) -> tuple[int, int]:
+def _write_jsonl(manifest: Manifest, output: Path) -> Sequence[Failure]:
     batches = manifest.table.to_batches()
     write_jsonl(output, (row for batch in batches for row in batch.to_pylist()))
-    return len(manifest), 0
+    return ()
 
 
 PARQUET = ListFormat(_write_parquet)
