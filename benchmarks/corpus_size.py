@@ -28,7 +28,7 @@ ROWS = 1_000_000
 
 def child(root: Path, output: Path, format: str) -> None:
     from timbral.audio.preprocessing import Preprocessing
-    from timbral.data.corpora.registry import scan_corpus
+    from timbral.data.corpora.scanning import scan_corpus
     from timbral.data.prepared.prepare import prepare
 
     started = time.perf_counter()

@@ -38,7 +38,7 @@ from timbral.bulk.engines import Engine
 from timbral.checkpoints.published import PUBLISHED
 from timbral.config.schema import ScheduleConfig, TrainConfig, TrainerConfig
 from timbral.data.batches.data_config import DataConfig
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.manifest import Manifest
 from timbral.data.prepared.prepare import prepare
 from timbral.demo.shipped import VOICES

@@ -27,7 +27,7 @@ from timbral.audio.preprocessing import Preprocessing, load
 from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.mel_crops import MelCrops
 from timbral.data.batches.wave_crops import WaveCrops
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store

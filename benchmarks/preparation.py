@@ -89,7 +89,7 @@ def run_timbral(
     trim: str, format: str, root: Path, output: Path, processes: int
 ) -> Callable[[], None]:
     from timbral.audio.preprocessing import Preprocessing
-    from timbral.data.corpora.registry import scan_corpus
+    from timbral.data.corpora.scanning import scan_corpus
     from timbral.data.prepared.prepare import prepare
     from timbral.io.memory import keep_freed_memory
 

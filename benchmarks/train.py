@@ -36,7 +36,7 @@ from timbral.data.batches.batch import Batch, WaveBatch
 from timbral.data.batches.mel_crops import MelCrops
 from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.wave_crops import WaveCrops
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.manifest import Manifest
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.prepare import prepare

@@ -26,7 +26,7 @@ from timbral.audio.preprocessing import Preprocessing, load
 from timbral.cli.main import main
 from timbral.config.schema import OptimizerConfig, ScheduleConfig, TrainConfig, TrainerConfig
 from timbral.data.batches.data_config import DataConfig
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.data.training_list import TRAINING_LIST

@@ -302,7 +302,7 @@ def test_speeds_make_new_speakers(store: Store, tmp_path: Path) -> None:
 
 def test_speed_changes_the_pitch(tmp_path: Path, tone: Callable[..., Wave]) -> None:
     from timbral.audio.preprocessing import Preprocessing
-    from timbral.data.corpora.registry import scan_corpus
+    from timbral.data.corpora.scanning import scan_corpus
     from timbral.data.prepared.prepare import prepare
 
     for name in ("a", "b"):

@@ -23,7 +23,7 @@ from timbral.bulk.embed import embed_corpus
 from timbral.bulk.embed_job import EmbedJob, tie_folder
 from timbral.bulk.readable_audio import silence_of
 from timbral.bulk.shards import SHARD_UTTERANCES, parse_shard
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.embeddings.table import LINE_FIELDS, embedded_schema, read_embeddings, vectors_of
 from timbral.errors import ConfigError, DataError
 from timbral.inference.embedder import Embedder

@@ -23,7 +23,7 @@ from timbral.bulk.embed import embed_corpus
 from timbral.bulk.engines import Engine
 from timbral.bulk.pipeline import embed_shards
 from timbral.bulk.shards import SHARD_UTTERANCES, split_into_shards
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import AudioError, ConfigError, DataError, MissingExtraError

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 import timbral
 from timbral.config.yaml import from_mapping
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
 

@@ -9,7 +9,8 @@ import pytest
 
 from timbral.audio.preprocessing import Preprocessing
 from timbral.cli.verbs import prepare as prepare_verb
-from timbral.data.corpora.registry import CORPORA, scan_corpus, scan_datasets
+from timbral.data.corpora.registry import CORPORA
+from timbral.data.corpora.scanning import scan_corpus, scan_datasets
 from timbral.data.prepared.prepare import prepare
 from timbral.demo.shipped import VOICES
 from timbral.errors import DataError

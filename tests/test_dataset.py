@@ -20,7 +20,7 @@ from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import MelBatch
 from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.wave_crops import WaveCrops
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.encoders.lstm import LstmConfig, LstmEncoder

@@ -10,7 +10,7 @@ import pytest
 
 from timbral.audio.decode import SAMPLE_RATE, Wave
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.demo.shipped import VOICES

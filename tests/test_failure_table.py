@@ -15,7 +15,7 @@ from conftest import SMALL
 from timbral import api
 from timbral.audio.decode import Wave, decode
 from timbral.audio.preprocessing import Preprocessing, load
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.formats import FORMATS
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.prepared.prepare import prepare

@@ -15,7 +15,7 @@ from timbral import api
 from timbral.audio.decode import Wave
 from timbral.bulk.embed import embed_corpus
 from timbral.bulk.engines import Engine
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.embeddings.similarity import similarity
 from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.encoders.registry import ENCODERS

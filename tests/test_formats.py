@@ -17,7 +17,7 @@ from scipy.signal.windows import hann
 from test_prepare import digests
 from timbral.audio.decode import decode, to_int16
 from timbral.audio.preprocessing import Preprocessing, load
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.lists.export import write_list
 from timbral.data.manifest import Manifest, Utterance
 from timbral.data.prepared.formats import FORMATS

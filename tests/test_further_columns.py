@@ -16,7 +16,7 @@ import pytest
 
 import timbral
 from conftest import Ask
-from timbral.data.corpora.registry import scan_corpus, scan_datasets
+from timbral.data.corpora.scanning import scan_corpus, scan_datasets
 from timbral.data.further_columns import LONGEST_TEXT, OWN_NAMES
 from timbral.data.manifest import Manifest, Utterance
 from timbral.data.prepared.prepare import prepare

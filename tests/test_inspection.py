@@ -16,8 +16,8 @@ import soxr
 
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.cli.verbs import prepare as prepare_verb
-from timbral.data.corpora.passed_over import count_passed_over, in_words
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.passed_over import count_passed_over, describe_passed_over
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.inspect.inspection import inspect_data
 from timbral.data.manifest import Manifest, Utterance
 from timbral.data.prepared.formats import FORMATS
@@ -144,12 +144,14 @@ def test_passed_over_files_are_counted(
     rows = scan_corpus("folder", corpus)
     assert len(rows) == 8
     expected = "passed over: 2 .txt, 1 .xyz, 1 without suffix"
-    assert in_words(count_passed_over([corpus], rows)) == expected
+    assert describe_passed_over(count_passed_over([corpus], rows)) == expected
     assert prepare_verb.run(str(corpus), output=tmp_path / "store", workers=1) == 0
     assert expected in capsys.readouterr().out.splitlines()
     assert expected in describe(inspect_data(corpus))
     assert count_passed_over([tmp_path / "store"], rows) == {}
-    assert in_words(Counter({f".{n}": 9 - n for n in range(8)})).endswith("5 .4, 9 others")
+    assert describe_passed_over(Counter({f".{n}": 9 - n for n in range(8)})).endswith(
+        "5 .4, 9 others"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from timbral.audio.preprocessing import Preprocessing, load
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.lists.export import write_list
 from timbral.data.lists.registry import LIST_FORMATS
 from timbral.data.manifest import Manifest, Utterance

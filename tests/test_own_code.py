@@ -15,7 +15,7 @@ from test_own_encoder import CONFIG, OWN
 from timbral import api
 from timbral.config.schema import TrainConfig
 from timbral.config.yaml import to_mapping
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.store import Store
 from timbral.encoders.contract import check_contract
 from timbral.encoders.registry import ENCODERS

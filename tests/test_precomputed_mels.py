@@ -16,7 +16,7 @@ from timbral.bulk.engines import Engine
 from timbral.config.schema import TrainConfig
 from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.mel_crops import MelCrops
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.mels import PrecomputedMels, holds_mels
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store

@@ -21,7 +21,7 @@ import soundfile
 from test_audio import broken_files
 from timbral.audio.decode import Wave, to_int16
 from timbral.audio.preprocessing import Preprocessing, load
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.errors import DataError
@@ -143,7 +143,7 @@ def test_killed_run_is_resumed(tmp_path: Path, voices: Path) -> None:
         "import sys, time\nfrom pathlib import Path\n"
         "from timbral.audio.preprocessing import Preprocessing\n"
         "from timbral.data.prepared import prepare as module\n"
-        "from timbral.data.corpora.registry import scan_corpus\n"
+        "from timbral.data.corpora.scanning import scan_corpus\n"
         "module.SHARD_UTTERANCES = 8\n"
         "module.prepare(scan_corpus('folder', Path(sys.argv[1])), Path(sys.argv[2]),"
         " Preprocessing(), progress=lambda done, total: (print(done, flush=True),"

@@ -16,7 +16,7 @@ from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import find_checkpoint
 from timbral.config.schema import TrainConfig
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.demo.shipped import VOICES

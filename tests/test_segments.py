@@ -14,7 +14,7 @@ from timbral import api
 from timbral.audio.decode import decode, read_header, resample, stated_seconds
 from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.segments import Segment, recording_ids
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.inspect.inspection import inspect_data
 from timbral.data.lists.export import write_list
 from timbral.data.lists.registry import LIST_FORMATS

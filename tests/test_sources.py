@@ -12,14 +12,15 @@ import pytest
 from conftest import Ask
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.corpora.registry import scan_corpus, scan_datasets
+from timbral.data.corpora.scanning import scan_corpus, scan_datasets
 from timbral.data.lists.export import write_list
 from timbral.data.manifest import Manifest, Utterance
+from timbral.data.prepared.default_trim import default_trim
 from timbral.data.prepared.mels import holds_mels
 from timbral.data.prepared.open import open_prepared
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
-from timbral.data.sources import default_trim, find_utterances
+from timbral.data.sources import find_utterances
 from timbral.embeddings.table import read_embeddings
 from timbral.errors import ConfigError, DataError
 from timbral.inference.embedder import Embedder

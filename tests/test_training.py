@@ -31,7 +31,7 @@ from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.selection import split_speakers
 from timbral.data.batches.wave_crops import WaveCrops
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.prepare import prepare
 from timbral.data.prepared.store import Store
 from timbral.errors import ConfigError, DataError, MissingExtraError, TrainingError

@@ -31,8 +31,8 @@ from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import Preprocessing, load
 from timbral.data.augment.telephone import Telephone, apply_telephone
 from timbral.data.corpora.corpus_files import audio_files
-from timbral.data.corpora.registry import scan_corpus
-from timbral.data.manifest import Utterance, check_unique
+from timbral.data.corpora.scanning import scan_corpus
+from timbral.data.manifest import Utterance, sorted_manifest
 from timbral.data.prepared.prepare import prepare
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import draw_pairs, write_trials
@@ -110,7 +110,7 @@ def main() -> None:
             folder = output / "wav" / f"{name}-{kind}"
             rows = [piece for row in half for piece in cut(row, which, folder)]
             if name == "old":
-                prepare(check_unique(rows, output), output / f"old-{kind}", Preprocessing())
+                prepare(sorted_manifest(rows, output), output / f"old-{kind}", Preprocessing())
                 continue
             pairs = draw_pairs([row.speaker for row in rows])
             trials = [Trial(label, rows[one].path, rows[two].path) for label, one, two in pairs]

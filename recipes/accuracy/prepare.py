@@ -21,8 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.corpora.registry import scan_corpus
-from timbral.data.manifest import Manifest, Utterance, check_unique
+from timbral.data.corpora.scanning import scan_corpus
+from timbral.data.manifest import Manifest, Utterance, sorted_manifest
 from timbral.data.prepared.prepare import prepare
 from timbral.data.speakers import read_speakers
 from timbral.scoring.trial_list import Trial
@@ -55,7 +55,7 @@ def training_rows(corpora: Path) -> Manifest:
         if row.speaker not in TESTED
     ]
     rows = named(speechocean, "speechocean762") + named(libri, "librispeech")
-    return check_unique(rows, corpora)
+    return sorted_manifest(rows, corpora)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ import soundfile as sf
 from degrade import RATE, Sounds
 
 from timbral.audio.decode import Wave
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.manifest import Utterance
 from timbral.data.speakers import read_speakers
 from timbral.scoring.balanced_trials import draw_balanced

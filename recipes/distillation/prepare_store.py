@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.data.corpora.registry import scan_corpus
-from timbral.data.manifest import Utterance, check_unique
+from timbral.data.corpora.scanning import scan_corpus
+from timbral.data.manifest import Utterance, sorted_manifest
 from timbral.data.prepared.prepare import prepare
 from timbral.data.speakers import read_speakers
 
@@ -79,7 +79,7 @@ def main() -> None:
     options = parser.parse_args()
     corpora, voices = options.corpora.resolve(), options.voices.resolve()
     rows, kept = training_rows(corpora, voices)
-    manifest = check_unique(rows, corpora)
+    manifest = sorted_manifest(rows, corpora)
     listed = options.output.with_name(f"{options.output.name}.calibration-speakers.txt")
     listed.parent.mkdir(parents=True, exist_ok=True)
     listed.write_text("".join(f"{name}\n" for name in kept), "utf-8")

@@ -18,7 +18,7 @@ from banks import banks_of
 from voices import labeled, teacher_network
 
 from timbral.audio.decode import decode
-from timbral.data.corpora.registry import scan_corpus
+from timbral.data.corpora.scanning import scan_corpus
 from timbral.encoders.frontends import FbankConfig, KaldiFbank
 
 FRAMES = 360

@@ -17,7 +17,7 @@ from timbral.errors import ConfigError, DataError, TimbralError, did_you_mean
 from timbral.inference.embedder import Embedder
 from timbral.io.cores import usable_cores
 from timbral.io.loaded_torch import limit_threads, torch_is_loaded
-from timbral.io.processes import end_with_parent, without_interrupts
+from timbral.io.processes import WORKER_DIED, end_with_parent, without_interrupts
 from timbral.io.storage import Folder
 
 __all__ = ["DEFAULT_ENGINE", "Engine", "embed_here", "embed_in_processes"]
@@ -208,10 +208,7 @@ def _receive(connection: Connection) -> ShardResult | _Started | _Batch:
     try:
         message: ShardResult | _Started | _Batch | TimbralError | OSError = connection.recv()
     except (EOFError, OSError):
-        raise DataError(
-            "a worker process died (out of memory?). Finished work is kept: start again, perhaps "
-            "with fewer workers"
-        ) from None
+        raise DataError(WORKER_DIED) from None
     if isinstance(message, TimbralError | OSError):
         raise message
     return message

@@ -249,10 +249,10 @@ def load_embedder(
 
 def print_passed_over(passed_over: Counter[str]) -> None:
     """Print how many files in a corpus's folder are not recordings, and of which kinds."""
-    from timbral.data.corpora.passed_over import in_words
+    from timbral.data.corpora.passed_over import describe_passed_over
 
     if passed_over:
-        print(in_words(passed_over))
+        print(describe_passed_over(passed_over))
 
 
 def report_failures(failures: int, folder: Path | str, file: str = "failures.jsonl") -> int:

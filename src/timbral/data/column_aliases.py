@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from timbral.errors import DataError
 
-__all__ = ["ALIASES", "column_called", "find_columns", "in_words", "own_columns"]
+__all__ = ["ALIASES", "column_called", "describe_aliases", "find_columns", "own_columns"]
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "path": ("audio_filepath", "audio_path", "file_path", "filepath", "wav_path", "wav", "audio",
@@ -16,17 +16,17 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "session": ("session_id",),
     "start": ("offset",),
 }  # fmt: skip
-"""the likeliest first; `start` and a column `duration` are NeMo's"""
+"""the likeliest first; NeMo writes `offset`, with a column `duration`"""
 
 
 OWN = ("path", "speaker", "utterance", "session", "corpus", "start", "end")
 
 
 def find_columns(names: Sequence[str], where: object = "the table") -> dict[str, str]:
-    """The table's columns by timbral's names, recognized by these or other tools' names.
+    """The table's columns by timbral's names, recognized by these or by other tools' names.
 
-    Capitals count only where a name occurs in several forms: then the form in small letters is the
-    one, and without it DataError, naming `where`, is raised.
+    Case matters only if several columns differ in nothing else: then the one in lowercase is taken.
+    Raises DataError, naming `where`, if there is none in lowercase.
     """
     columns = own_columns(names, where)
     for name, aliases in ALIASES.items():
@@ -43,15 +43,15 @@ def find_columns(names: Sequence[str], where: object = "the table") -> dict[str,
 
 
 def own_columns(names: Sequence[str], where: object) -> dict[str, str]:
-    """The same for timbral's names alone."""
+    """The table's columns that have timbral's names (`OWN`), as `find_columns` finds them."""
     found = ((name, column_called(name, names, where)) for name in OWN)
     return {name: column for name, column in found if column is not None}
 
 
 def column_called(name: str, names: Sequence[str], where: object) -> str | None:
-    """The column of that name, else the one that differs in capitals alone; None for none.
+    """The column of that name, else the only one that differs from it in case; None for none.
 
-    DataError, naming `where`, if several differ from it and from each other in capitals.
+    Raises DataError, naming `where`, if several differ from it in case.
     """
     if name in names:
         return name
@@ -64,6 +64,6 @@ def column_called(name: str, names: Sequence[str], where: object) -> str | None:
     return alike[0] if alike else None
 
 
-def in_words(found: Mapping[str, str]) -> str:
-    """A text of which columns are used for which, if the names differ."""
+def describe_aliases(found: Mapping[str, str]) -> str:
+    """``speaker is client_id, …`` for columns with other tools' names; empty without any."""
     return ", ".join(f"{name} is {column}" for name, column in found.items() if name != column)

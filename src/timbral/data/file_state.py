@@ -15,9 +15,9 @@ from timbral.io.files import file_sha256
 __all__ = ["FileState", "content_name", "file_size", "file_stamp", "written_ns"]
 
 NO_FILE = -2
-"""bytes of a file whose state is not known"""
+"""size that stands for an unknown state, which no file is in"""
 REMEMBERED_FILES = 1024
-"""digests in memory, as the segments of a long recording follow each other"""
+"""digests kept in memory, because segments of the same long recording follow each other"""
 
 
 def file_stamp(path: str) -> tuple[int, int]:
@@ -34,7 +34,11 @@ def file_stamp(path: str) -> tuple[int, int]:
 
 
 def content_name(path: str) -> str:
-    """What of a recording's path matters beside its content: suffix and segment of the file."""
+    """The part of a recording's path that affects how it is decoded: suffix, and segment.
+
+    ``.wav#t=1,2`` of ``/a/b.wav#t=1,2``: two paths with the same content and this part give the
+    same vector.
+    """
     file = Segment.of(path).file
     return f"{Path(file).suffix.lower()}{path[len(file) :]}"
 

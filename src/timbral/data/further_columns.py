@@ -43,12 +43,12 @@ OWN_NAMES = frozenset((
     "encoder", "weights_sha256", "license", "speech_seconds", "risks", "embedding_sha256",
     "reason", "kind",
 ))  # fmt: skip
-"""of the columns that timbral itself writes into tables of utterances"""
+"""names of the columns that timbral itself writes into tables of utterances"""
 MADE_AGAIN = frozenset((
     "duration_seconds", "speech_seconds", "risks", "embedding", "encoder", "weights_sha256",
     "embedding_sha256",
 ))  # fmt: skip
-"""of them those that nobody else calls so, and that say nothing that the recording does not"""
+"""those of them that other tools do not use, and that timbral computes from the recording again"""
 RESERVED = "has a name that timbral uses itself; rename it to keep it"
 NESTED = "contains lists, objects or bytes"
 
@@ -80,7 +80,7 @@ def unfit_columns(schema: pa.Schema) -> dict[str, str]:
 
 
 def made_by_timbral(left_out: Mapping[str, str]) -> frozenset[str]:
-    """Which of the columns left out of a table are timbral's own, which it writes again."""
+    """The columns left out of a table that need no message, because timbral writes them again."""
     if left_out.get("duration_seconds") != RESERVED:
         return frozenset()
     license = {"license"} if "weights_sha256" in left_out else set()  # that of the vectors

@@ -12,7 +12,6 @@ from timbral.audio.decode import AUDIO_SUFFIXES
 from timbral.audio.segments import Segment
 from timbral.data.corpora.layout_marks import fitting_layouts
 from timbral.data.corpora.recognition import AUTO, read_folder
-from timbral.data.corpora.registry import scan_rows
 from timbral.data.manifest import Manifest, Utterance
 from timbral.data.manifest_reader import utterance_id
 from timbral.errors import AudioError, DataError
@@ -84,7 +83,7 @@ def recordings(locations: Sequence[str], layout: str, source: str | Path) -> Man
         if layout == AUTO and in_one_folder and not fitting_layouts(root):
             layout = "tree"
         try:
-            rows = read_folder(root) if layout == AUTO else scan_rows(layout, root)
+            rows = read_folder(root, layout)
         except DataError as error:
             raise DataError(f"{source}: {str(error).replace(names, '')}") from None
         row_of = {row.path.removeprefix(names): row for row in rows}

@@ -23,7 +23,7 @@ from timbral.data.further_columns import (
 )
 from timbral.errors import AudioError, DataError
 
-__all__ = ["COLUMNS", "Manifest", "Utterance", "check_unique", "first_failure"]
+__all__ = ["COLUMNS", "Manifest", "Utterance", "first_failure", "sorted_manifest"]
 
 BATCH_ROWS = 8192
 REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -86,12 +86,12 @@ class Manifest(Sequence[Utterance]):
         self.failures = tuple(failures)
         """lines of a list, or files, without a usable utterance; they are not in the table"""
         self.layout = layout
-        """the layout in which a folder was read, or which columns of a table stand for ours; empty
-        for other tables, prepared data and the like"""
+        """the layout in which a folder was read, or a table's columns with other tools' names;
+        empty for tables with timbral's names, and for prepared data"""
 
     @classmethod
     def of(cls, found: Iterable[Utterance | AudioError], layout: str = "") -> Manifest:
-        """Take any utterances, in their order. Errors are failures, and so are unusable names."""
+        """From utterances, in their order. Errors become `failures`, and so do unusable names."""
         rows = iter(found)
         batches: list[pa.Table] = []
         failures: list[AudioError] = []
@@ -192,8 +192,8 @@ def first_failure(failures: Sequence[AudioError]) -> str:
     return f"{several}{failures[0]}"
 
 
-def check_unique(utterances: Iterable[Utterance] | Manifest, where: Path | str) -> Manifest:
-    """Sort by speaker and utterance; DataError if there are none, or two have the same id."""
+def sorted_manifest(utterances: Iterable[Utterance] | Manifest, where: Path | str) -> Manifest:
+    """The utterances, sorted by speaker and id; DataError for none, or for one id of two files."""
     manifest = utterances if isinstance(utterances, Manifest) else Manifest.of(utterances)
     if not len(manifest):
         why = ""

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timbral.audio.segments import Segment
-from timbral.data.column_aliases import ALIASES, find_columns, in_words, own_columns
+from timbral.data.column_aliases import ALIASES, describe_aliases, find_columns, own_columns
+from timbral.data.further_of_tables import read_further
 from timbral.data.locations import FILE_URL, WINDOWS_PATH, path_of_file_url
-from timbral.data.manifest import COLUMNS, Manifest, check_unique
-from timbral.data.other_columns import read_other_columns
+from timbral.data.manifest import COLUMNS, Manifest, sorted_manifest
 from timbral.data.text_columns import TABLE_SUFFIXES, read_text_columns
 from timbral.errors import DataError
 from timbral.io.storage import location_of
@@ -34,11 +34,11 @@ def read_manifest(path: str | Path, root: str | Path | None = None) -> Manifest:
     the file, also in capitals; other columns, such as gender, are kept
     (`timbral.data.further_columns`). If path or speaker is missing, names of other tools are
     recognized (`timbral.data.column_aliases`), including NeMo's `offset` and `duration`.
-    `Manifest.layout` says which columns have other names. Ids are the text in the file. Paths may
-    be URLs; relative ones are below `root`, which is the table's folder unless another folder or
-    URL is given. Raises DataError if the table cannot be used.
+    `Manifest.layout` says which columns have other names. Ids are text, exactly as in the file.
+    Paths may be URLs; relative ones are below `root`, which is the table's folder unless another
+    folder or URL is given. Raises DataError if the table cannot be used.
     """
-    return check_unique(read_rows(path, root), path)
+    return sorted_manifest(read_rows(path, root), path)
 
 
 def read_rows(
@@ -64,11 +64,11 @@ def read_rows(
         renamed = {**find_columns(names, path), **columns}
         if missing := sorted(set(columns.values()).difference(names)):
             raise DataError(f"{path}: has no column {missing[0]!r}; it has: {', '.join(names)}")
-    if {"path", "speaker"} <= renamed.keys() and in_words(renamed):
-        table, layout = _renamed(path, renamed), f"table, {in_words(renamed)}"
+    if {"path", "speaker"} <= renamed.keys() and describe_aliases(renamed):
+        table, layout = _renamed(path, renamed), f"table, {describe_aliases(renamed)}"
         taken = set(renamed.values())
     rows = _complete(table, names, path, root or path.resolve().parent)
-    others, left_out = read_other_columns(path, taken)
+    others, left_out = read_further(path, taken)
     for name in others.column_names:
         rows = rows.append_column(name, others[name])
     return Manifest(rows, layout=layout, left_out=left_out)
@@ -103,13 +103,13 @@ def _complete(table: pa.Table, names: list[str], where: Path, root: str | Path) 
         ids = pa.chunked_array([[utterance_id(segment) for segment in segments]])
     else:
         ids = pc.replace_substring_regex(columns["path"], r"\.[^./]+$", "")
-    for name, value in {"utterance": ids, "session": "", "corpus": "manifest"}.items():
+    for name, default in {"utterance": ids, "session": "", "corpus": "manifest"}.items():
         if name in table.column_names:
             columns[name] = pc.fill_null(table[name], "")
-        elif isinstance(value, str):
-            columns[name] = pa.chunked_array([pa.repeat(value, table.num_rows)], pa.string())
+        elif isinstance(default, str):
+            columns[name] = pa.chunked_array([pa.repeat(default, table.num_rows)], pa.string())
         else:
-            columns[name] = value
+            columns[name] = default
     for name in COLUMNS.names:
         holds_nul = pc.match_substring(columns[name], "\0")
         _refuse(holds_nul, where, f"has a NUL character in its {name}; remove it")

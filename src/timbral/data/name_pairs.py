@@ -1,13 +1,14 @@
-"""Files of lines ``NAME VALUE``: utt2spk, wav.scp, and whatever else Kaldi says of utterances."""
+"""Files of lines ``NAME VALUE``, as in Kaldi: utt2spk, wav.scp and others."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from timbral.errors import DataError
 from timbral.io.text import read_lines, split_words
 
-__all__ = ["read_pairs"]
+__all__ = ["named_lines", "read_pairs"]
 
 
 def read_pairs(path: Path, content: str) -> dict[str, str]:
@@ -28,3 +29,21 @@ def read_pairs(path: Path, content: str) -> dict[str, str]:
             raise DataError(f"{path}:{number}: {words[0]} occurs a second time")
         pairs[words[0]] = words[1]
     return pairs
+
+
+def named_lines(path: Path, content: str) -> Iterator[tuple[str, str, str]]:
+    """``FILE:LINE``, name and value of each line; the value is empty if the line has only a name.
+
+    content: as for `read_pairs`.
+
+    Raises DataError if the file cannot be read, or a name has two values.
+    """
+    names: set[str] = set()
+    for number, line in read_lines(path, content):
+        where = f"{path}:{number}"
+        name, *value = split_words(line, maxsplit=1)
+        if name in names:
+            raise DataError(f"{where}: {name!r} occurs more than once; keep one of its lines")
+        if value:
+            names.add(name)
+        yield where, name, value[0] if value else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -14,7 +13,6 @@ from timbral.audio.segments import Segment
 from timbral.data.corpora.corpus_files import audio_files
 from timbral.data.corpora.hub_dataset import hub_dataset
 from timbral.data.corpora.recognition import AUTO, read_folder, recognize_layout
-from timbral.data.corpora.registry import CORPORA, scan_rows
 from timbral.data.corpora.webdataset import samples_of_archive
 from timbral.data.listed_recordings import (
     LIST_SUFFIXES,
@@ -23,17 +21,17 @@ from timbral.data.listed_recordings import (
     recordings,
 )
 from timbral.data.lists.lhotse_cuts import is_cut_file, read_cut_file
-from timbral.data.manifest import Manifest, Utterance, check_unique
+from timbral.data.manifest import Manifest, sorted_manifest
 from timbral.data.manifest_reader import read_rows
 from timbral.data.prepared.base import read_table
 from timbral.data.prepared.marks import prepared_format
 from timbral.data.prepared.mels import PrecomputedMels, holds_mels
 from timbral.data.text_columns import TABLE_SUFFIXES
-from timbral.errors import AudioError, ConfigError, DataError
+from timbral.errors import AudioError, DataError
 from timbral.io.outputs import EMBEDDINGS, IMPORTED
 from timbral.io.storage import fetch, is_url, location_of, names_below
 
-__all__ = ["default_trim", "find_utterances", "layout_of"]
+__all__ = ["find_utterances", "layout_of"]
 
 
 def find_utterances(
@@ -74,7 +72,7 @@ def find_utterances(
         utterances = _in_file(source, layout, root)
     else:
         utterances = _on_disk(source, layout, mel_files)
-    return check_unique(
+    return sorted_manifest(
         utterances if pattern is None else _matching(utterances, pattern, source), source
     )
 
@@ -104,7 +102,7 @@ def _on_disk(source: str | Path, layout: str, mel_files: bool) -> Manifest:
     if layout in (AUTO, "folder") and holds_mels(path):
         mels = PrecomputedMels.open(path)
         return _own_files(mels.table, path) if mel_files else Manifest.of_own_table(mels.table)
-    return _scan(layout, path)
+    return read_folder(path, layout)
 
 
 def _in_file(source: str | Path, layout: str, root: str | Path | None) -> Manifest:
@@ -120,11 +118,6 @@ def _in_file(source: str | Path, layout: str, root: str | Path | None) -> Manife
     if is_cut_file(path):
         return read_cut_file(path, root or path.resolve().parent)
     return read_rows(path, root)
-
-
-def _scan(layout: str, root: Path) -> Manifest:
-    """The utterances of a folder in a given or recognized layout."""
-    return read_folder(root) if layout == AUTO else scan_rows(layout, root)
 
 
 def _own_files(table: pa.Table, folder: Path) -> Manifest:
@@ -150,7 +143,7 @@ def _in_store(url: str, layout: str) -> Manifest:
             return _in_file(table, layout, url.rpartition("/")[0])
     with names_below(url) as names:
         local, remote = os.path.abspath(names), location_of(url)
-        utterances = _scan(layout, names)
+        utterances = read_folder(names, layout)
         rows = Manifest.of(
             replace(row, path=remote + row.path.removeprefix(local))
             if row.path.startswith(f"{local}/")
@@ -172,23 +165,3 @@ def _matching(utterances: Manifest, pattern: str, source: str | Path) -> Manifes
             f"example not {utterances[0].path}"
         )
     return utterances.with_rows(utterances.table.filter(pa.array(fits)))
-
-
-def default_trim(utterances: Sequence[Utterance] | Manifest) -> str:
-    """The trim that the corpora of these utterances usually get: the rule of their `CORPORA` entry.
-
-    It follows from the utterances' corpora alone, however these were found; unknown corpora get
-    ``none``. Raises ConfigError when the corpora have different rules.
-    """
-    manifest = utterances if isinstance(utterances, Manifest) else Manifest.of(utterances)
-    rules: dict[str, list[str]] = {}
-    for corpus in sorted(manifest.table["corpus"].unique().to_pylist()):
-        trim = CORPORA[corpus].trim if corpus in CORPORA else "none"
-        rules.setdefault(trim, []).append(corpus)
-    if len(rules) > 1:
-        usual = "; ".join(f"{', '.join(names)}: {trim}" for trim, names in sorted(rules.items()))
-        raise ConfigError(
-            f"these corpora are usually trimmed in different ways ({usual}); choose one trim for "
-            "all"
-        )
-    return next(iter(rules), "none")

@@ -11,7 +11,12 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 
-__all__ = ["end_with_parent", "without_interrupts"]
+__all__ = ["WORKER_DIED", "end_with_parent", "without_interrupts"]
+
+WORKER_DIED = (
+    "a worker process died (out of memory?). Finished work is kept: start again, perhaps with "
+    "fewer workers"
+)
 
 
 @contextmanager

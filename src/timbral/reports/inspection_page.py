@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from timbral.data.corpora.passed_over import in_words
+from timbral.data.corpora.passed_over import describe_passed_over
 from timbral.data.inspect.inspection import Inspection
 from timbral.io.durations import duration
 from timbral.io.files import atomic_write
@@ -70,7 +70,7 @@ def facts(inspection: Inspection) -> dict[str, str]:
         "suspicious": suspects or "nothing",
     }
     if inspection.passed_over:
-        lines["other files"] = in_words(inspection.passed_over)
+        lines["other files"] = describe_passed_over(inspection.passed_over)
     if inspection.measured:
         noun = "utterance" if inspection.measured == 1 else "utterances, evenly spread"
         lines["measured"] = f"{inspection.measured:,} {noun}"

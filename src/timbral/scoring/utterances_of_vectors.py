@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from timbral.data.corpora.corpus_files import audio_files
-from timbral.data.manifest import COLUMNS, Manifest, check_unique
+from timbral.data.manifest import COLUMNS, Manifest, sorted_manifest
 from timbral.embeddings.table import UTTERANCES, read_embeddings
 from timbral.errors import DataError
 from timbral.io.outputs import EMBEDDINGS, IMPORTED
@@ -52,4 +52,4 @@ def utterances_of_vectors(folder: str | Path) -> Manifest:
     columns = parquet_file.read(others)
     for name in others:
         utterances = utterances.append_column(name, columns[name])
-    return check_unique(Manifest.of_own_table(utterances), folder)
+    return sorted_manifest(Manifest.of_own_table(utterances), folder)

@@ -14,9 +14,10 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import Checkpoint
 from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import Batch
+from timbral.data.batches.crops import crops_of
 from timbral.data.batches.prefetch import prefetch
 from timbral.data.batches.selection import describe_rows, split_speakers
-from timbral.data.batches.source import BatchSource, batch_source
+from timbral.data.batches.source import BatchSource
 from timbral.data.data_summary import summarize_data
 from timbral.data.prepared.base import PreparedData
 from timbral.data.prepared.open import open_prepared
@@ -38,7 +39,7 @@ class TrainingData:
 
     data: PreparedData
     rows: Ints
-    source: BatchSource
+    source: BatchSource[Batch]
     augmenter: Augmenter
     validation: Validation | None
     identity: DataIdentity
@@ -77,7 +78,7 @@ class TrainingData:
         return cls(
             data=data,
             rows=long,
-            source=batch_source(data, long, job.config.data, seed, augmenter),
+            source=crops_of(data, long, job.config.data, seed, augmenter),
             augmenter=augmenter,
             validation=_validation(job, encoder, (data, long), (validation_data, validation_long)),
             identity=DataIdentity(
@@ -106,7 +107,7 @@ class TrainingData:
         Vectors of whole recordings come from the cache or are computed now; `progress` counts their
         files. Vectors of crops are computed with each batch.
         """
-        source: BatchSource
+        source: BatchSource[Batch]
         if takes_crops:
             source = TaughtCrops(self.source, teacher.embedder)
         else:

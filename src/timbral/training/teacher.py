@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -161,10 +160,10 @@ class Teacher:
 
 
 @dataclass(frozen=True)
-class TaughtBatches:
+class TaughtBatches(BatchSource[Batch]):
     """The batches of a source, with a teacher's vectors of their utterances."""
 
-    source: BatchSource
+    source: BatchSource[Batch]
     vectors: TeacherVectors
 
     @property
@@ -177,12 +176,9 @@ class TaughtBatches:
         vectors = self.vectors.of(batch.rows.numpy(), speeds)
         return replace(batch, teacher=torch.from_numpy(vectors))
 
-    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[Batch]:
-        return (self.batch(step, rows) for step in count(first_step))
-
 
 @dataclass(frozen=True)
-class TaughtCrops:
+class TaughtCrops(BatchSource[Batch]):
     """The batches of a source, with a teacher's vectors of their crops before augmentation.
 
     Teacher and student get the same seconds of a recording at the same speed, so that the student
@@ -191,7 +187,7 @@ class TaughtCrops:
     it is drawn; nothing is cached.
     """
 
-    source: BatchSource
+    source: BatchSource[Batch]
     embedder: Embedder
 
     @property
@@ -209,6 +205,3 @@ class TaughtCrops:
         if not np.isfinite(vectors).all():
             raise DataError(f"the teacher's vectors of the crops of step {step} are not finite")
         return replace(batch, teacher=torch.from_numpy(vectors))
-
-    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[Batch]:
-        return (self.batch(step, rows) for step in count(first_step))

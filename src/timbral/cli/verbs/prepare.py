@@ -69,7 +69,7 @@ def run(
     example: timbral prepare LibriTTS --layout libritts --output data
     """
     from timbral import api
-    from timbral.data.sources import default_trim
+    from timbral.data.prepared.default_trim import default_trim
 
     check_choice("--format", format, FORMATS)  # before the corpus is listed
     check_choice("--trim", trim, ["auto", *TRIMS])
@@ -102,7 +102,7 @@ def _print_passed_over(
     corpus: str | None, root: Path | None, names: tuple[str, ...], utterances: Manifest
 ) -> None:
     from timbral.data.corpora.passed_over import count_passed_over
-    from timbral.data.corpora.registry import dataset_folders
+    from timbral.data.corpora.scanning import dataset_folders
 
     folders = [corpus] if corpus is not None else []
     folders += [str(folder) for folder in dataset_folders(root, names)] if root is not None else []
@@ -111,7 +111,7 @@ def _print_passed_over(
 
 def _find(corpus: str | None, layout: str, root: Path | None, names: tuple[str, ...]) -> Manifest:
     """The utterances of the corpus, or of the corpora below `root`."""
-    from timbral.data.corpora.registry import scan_datasets
+    from timbral.data.corpora.scanning import scan_datasets
 
     if (root is None) != (not names):
         raise ConfigError("--datasets-root and --dataset-names go together; give both")

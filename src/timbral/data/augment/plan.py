@@ -148,8 +148,9 @@ class _Draws:
     seed: int
     step: int
     batch_size: int
+    """of the global batch"""
     rows: slice
-    """size of the global batch"""
+    """the rows of the global batch to draw for"""
 
     def uniform(self, stream: AugmentStream, columns: int) -> Floats:
         """Numbers for each of the rows (n, columns)."""

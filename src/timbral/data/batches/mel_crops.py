@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import count
-
 import numpy as np
 import torch
 
@@ -13,6 +10,7 @@ from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import MelBatch
 from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.sampler import SpeakerSampler, number_speakers
+from timbral.data.batches.source import BatchSource
 from timbral.data.prepared.mels import PrecomputedMels
 from timbral.data.random_streams import Stream, random_generator
 from timbral.encoders.mel_config import GE2E_MEL
@@ -22,7 +20,7 @@ from timbral.io.types import Ints
 __all__ = ["MelCrops"]
 
 
-class MelCrops:
+class MelCrops(BatchSource[MelBatch]):
     """Random crops of `rows` of precomputed mels, in batches of S speakers × U utterances.
 
     As with `WaveCrops`, a batch depends only on (seed, step). Raises ConfigError for an augmenter
@@ -51,15 +49,9 @@ class MelCrops:
 
     @property
     def num_speakers(self) -> int:
-        """Number of speakers in `Batch.speakers`."""
         return self._sampler.num_speakers
 
-    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[MelBatch]:
-        """The batches from a step on, or the same rows of each."""
-        return (self.batch(step, rows) for step in count(first_step))
-
     def batch(self, step: int, rows: slice = slice(None)) -> MelBatch:
-        """The batch of a step counted from 0, or those rows of it that one process trains on."""
         speakers, drawn = self._sampler.batch(step)  # (S,), (S, U)
         frames = self._config.crop_samples(self._seed, step) // GE2E_MEL.hop_samples
         utterances = self._rows[drawn.ravel()]  # (B,)

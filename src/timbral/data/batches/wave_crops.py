@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import partial
-from itertools import count
 
 import numpy as np
 import torch
@@ -17,6 +15,7 @@ from timbral.data.augment.plan import Augmenter
 from timbral.data.batches.batch import WaveBatch
 from timbral.data.batches.data_config import DataConfig
 from timbral.data.batches.sampler import SpeakerSampler, number_speakers
+from timbral.data.batches.source import BatchSource
 from timbral.data.prepared.store import Store
 from timbral.data.random_streams import Stream, random_generator
 from timbral.io.types import Ints
@@ -26,7 +25,7 @@ __all__ = ["WaveCrops"]
 PCM_TO_FLOAT = np.float32(1 / 32_768)
 
 
-class WaveCrops:
+class WaveCrops(BatchSource[WaveBatch]):
     """Random crops of the store's `rows`, in batches of S speakers × U utterances.
 
     A batch depends only on (seed, step), each of its crops and their augmentation only on (seed,
@@ -66,15 +65,9 @@ class WaveCrops:
 
     @property
     def num_speakers(self) -> int:
-        """Number of speakers in `Batch.speakers`."""
         return self._sampler.num_speakers
 
-    def batches(self, first_step: int, rows: slice = slice(None)) -> Iterator[WaveBatch]:
-        """The batches from a step on, or the same rows of each."""
-        return (self.batch(step, rows) for step in count(first_step))
-
     def batch(self, step: int, rows: slice = slice(None)) -> WaveBatch:
-        """The batch of a step counted from 0, or those rows of it that one process trains on."""
         speakers, drawn = self._sampler.batch(step)  # (S,), (S, U)
         items = drawn.ravel()  # (B,)
         samples = self._config.crop_samples(self._seed, step)

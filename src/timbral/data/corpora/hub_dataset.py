@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +51,13 @@ class HubDataset:
         config = f"{self.config}/" if self.config else ""
         revision = f"@{self.revision}" if self.revision else ""
         return f"hf://{self.repository}{revision}" + (f":{config}{self.split}" * bool(self.split))
+
+    def several_splits(self, splits: Iterable[str]) -> DataError:
+        """The error for rows that are selected without choosing one of several splits."""
+        return DataError(
+            f"{self}: [FIRST:LAST] selects rows of one split, but the splits are "
+            f"{', '.join(splits)}; choose one"
+        )
 
 
 def hub_dataset(source: str) -> HubDataset | None:

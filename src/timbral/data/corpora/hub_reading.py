@@ -41,15 +41,14 @@ def read_hub_dataset(name: HubDataset) -> Manifest:
     _check_client(name)
     with one_line_failures(name), _quiet():
         _check_access(name)
-        files = _found(name)
+        files = _find_files(name)
         if isinstance(files, HubFiles):
             return _not_empty(name, read_hub_files(name, files))
-    splits = files
     try:
-        rows = Manifest.of(read_splits(splits, name.columns), "datasets")
+        rows = Manifest.of(read_splits(files, name.columns), "datasets")
     except DataError as error:
         reason = str(error)
-        for path in (path for paths in splits.values() for path in paths):
+        for path in (path for paths in files.values() for path in paths):
             reason = reason.removeprefix(f"{path}: ")
         raise DataError(f"{name}: {reason}") from None
     return _not_empty(name, rows)
@@ -61,7 +60,7 @@ def _not_empty(name: HubDataset, rows: Manifest) -> Manifest:
     return rows
 
 
-def _found(name: HubDataset) -> dict[str, list[Path]] | HubFiles:
+def _find_files(name: HubDataset) -> dict[str, list[Path]] | HubFiles:
     """The Arrow files of a dataset's splits, or the files of a dataset without a table.
 
     They are recorded for the name, so that it can be read again offline.
@@ -69,14 +68,14 @@ def _found(name: HubDataset) -> dict[str, list[Path]] | HubFiles:
     from datasets import ArrowBasedBuilder
 
     folder = cache_folder() / "datasets"
-    pin = folder / f"{_owner(name)}-{_digest(name, name.rows)}.json"
+    pin = folder / f"{_file_prefix(name)}-{_digest(name, name.rows)}.json"
     if _is_offline() and (kept := _pinned(pin)):
         return kept
     asked, builder = _builder(name)
     if isinstance(builder, ArrowBasedBuilder):
         if name.rows is None:
             return _whole(asked, builder)
-        file = _counted_rows(asked, builder, folder)
+        file = _selected_rows(asked, builder, folder)
         write_json(pin, {"file": file.name})
         return {"": [file]}
     files = HubFiles.of(asked, builder)
@@ -84,7 +83,8 @@ def _found(name: HubDataset) -> dict[str, list[Path]] | HubFiles:
     return files
 
 
-def _owner(name: HubDataset) -> str:
+def _file_prefix(name: HubDataset) -> str:
+    """``USER--NAME``, which begins the names of a dataset's files in the cache."""
     return name.repository.replace("/", "--")
 
 
@@ -183,19 +183,14 @@ def _splits(builder: DatasetBuilder) -> Sequence[str]:
     return list(files) if isinstance(files, dict) else list(builder.info.splits or ())
 
 
-def _counted_rows(name: HubDataset, builder: DatasetBuilder, folder: Path) -> Path:
-    """An Arrow file with the requested rows, in the cache."""
+def _selected_rows(name: HubDataset, builder: DatasetBuilder, folder: Path) -> Path:
+    """An Arrow file in the cache with the rows that `name` selects."""
     if not name.split:
-        splits = ", ".join(_splits(builder))
-        raise DataError(
-            f"{name}: [FIRST:LAST] selects rows of one split, but the splits are "
-            f"{splits}; choose one"
-        )
-    where = Path(
-        builder.cache_dir
-    ).name  # the commit, and everything else that determines the content
-    file = folder / f"{_owner(name)}-{_digest(where, name, name.rows)}.arrow"
-    with cache_lock(f"datasets-{_owner(name)}"):
+        raise name.several_splits(_splits(builder))
+    # the library's name for the commit, and for everything else that determines the content
+    version = Path(builder.cache_dir).name
+    file = folder / f"{_file_prefix(name)}-{_digest(version, name, name.rows)}.arrow"
+    with cache_lock(f"datasets-{_file_prefix(name)}"):
         if not file.is_file():
             stream = builder.as_streaming_dataset(name.split)
             check_speaker_numbers(name, builder, name.split)

@@ -84,11 +84,7 @@ def read_hub_files(name: HubDataset, files: HubFiles) -> Manifest:
     Raises DataError if they do not name speakers, and the errors of the Hub's client.
     """
     if name.rows is not None and len(files.splits) != 1:
-        splits = ", ".join(files.splits)
-        raise DataError(
-            f"{name}: [FIRST:LAST] selects rows of one split, but the splits are "
-            f"{splits}; choose one"
-        )
+        raise name.several_splits(files.splits)
     left_out: dict[str, str] = {}
     utterances = Manifest.of(_rows(name, files, left_out), "datasets")
     return Manifest(

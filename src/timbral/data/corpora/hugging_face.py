@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from timbral.audio.segments import Segment
-from timbral.data.column_aliases import find_columns
+from timbral.data.column_aliases import ALIASES, find_columns
 from timbral.data.corpora.corpus import Corpus
 from timbral.data.further_columns import unfit_type
 from timbral.data.locations import listed_path
@@ -152,7 +152,7 @@ class _Columns:
         if len(audio) != 1:
             problem = f"a column of audio{f' called {choice.audio!r}' * bool(choice.audio)}"
         elif found.get("speaker") not in others:
-            asked = choice.speaker or "speaker, speaker_id, spk, client_id, label"
+            asked = choice.speaker or ", ".join(("speaker", *ALIASES["speaker"]))
             problem = f"a column of speakers ({asked})"
         if problem:
             raise DataError(

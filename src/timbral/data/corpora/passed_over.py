@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from timbral.audio.segments import Segment
 from timbral.data.manifest import Manifest, Utterance
 
-__all__ = ["count_passed_over", "in_words"]
+__all__ = ["count_passed_over", "describe_passed_over"]
 
 TOP_LIST = frozenset({"dataset_dict.json"})
 LISTS_OF_DATASETS = TOP_LIST | {"dataset_info.json", "state.json"}
@@ -47,7 +47,7 @@ def count_passed_over(roots: Sequence[str | Path], utterances: Iterable[Utteranc
     return Counter(map(_suffix, names)) - taken
 
 
-def in_words(passed_over: Counter[str]) -> str:
+def describe_passed_over(passed_over: Counter[str]) -> str:
     """``passed over: 12 .txt, 3 .amr``; empty when nothing was."""
     if not passed_over:
         return ""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from timbral.data.corpora.layout_marks import fitting_layouts, missing_half
 from timbral.data.corpora.readings import Reading, describe_readings
-from timbral.data.corpora.registry import CORPORA, LAYOUTS, scan_rows
+from timbral.data.corpora.registry import CORPORA, LAYOUTS
+from timbral.data.corpora.scanning import scan_rows
 from timbral.data.manifest import Manifest, Utterance, first_failure
 from timbral.errors import DataError
 
@@ -40,12 +41,15 @@ def recognize_layout(root: Path) -> str:
     return next(iter(fitting_layouts(root)), PLAIN)
 
 
-def read_folder(root: Path) -> Manifest:
-    """The utterances of a folder in the layout that its names show, which is in `Manifest.layout`.
+def read_folder(root: Path, layout: str = AUTO) -> Manifest:
+    """The utterances of a folder in a layout, by default the one that its names show.
 
-    Raises DataError with the alternatives if two layouts fit and give different speakers, or if it
-    is unclear whether the first folders are speakers or contain speakers.
+    `Manifest.layout` says which. Raises DataError as `scan_rows` does; without a given layout also,
+    with the alternatives, if two layouts fit and give different speakers, or if it is unclear
+    whether the first folders are speakers or contain speakers.
     """
+    if layout != AUTO:
+        return scan_rows(layout, root)
     if not root.is_dir():
         return scan_rows(PLAIN, root)  # says what is there
     refused: list[DataError] = []

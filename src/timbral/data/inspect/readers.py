@@ -67,7 +67,7 @@ class StoreReader:
         return self._store.pcm(row).tobytes()[byte_range]
 
     def wave(self, row: int) -> tuple[Wave, int]:
-        return self._store.pcm(row).astype(np.float32) / np.float32(32_768), SAMPLE_RATE
+        return self._store.wave(row), SAMPLE_RATE
 
 
 class MelReader:

@@ -16,9 +16,10 @@ from timbral.data.lists.list_format import Failure, ListFormat, check_as_recorde
 from timbral.data.lists.pipes import is_pipe, parse_pipe
 from timbral.data.locations import listed_path
 from timbral.data.manifest import Manifest, Utterance
+from timbral.data.name_pairs import named_lines
 from timbral.errors import AudioError, DataError
 from timbral.io.files import atomic_write
-from timbral.io.text import read_lines, split_words
+from timbral.io.text import split_words
 
 __all__ = ["KALDI"]
 
@@ -116,16 +117,12 @@ class _Pairs:
 def _read_pairs(path: Path) -> _Pairs:
     """Read a file of pairs; DataError if it cannot be read, or a key occurs twice."""
     pairs = _Pairs()
-    for number, line in read_lines(path, "a list of a Kaldi data directory (wav.scp, utt2spk)"):
-        where = f"{path}:{number}"
-        key, *rest = split_words(line, maxsplit=1)
-        if not rest:
-            reason = f"should be two words, got {line!r}"
-            pairs.failures.append(AudioError(where, reason, "bad-line"))
-        elif key in pairs.entries:
-            raise DataError(f"{where}: {key!r} occurs more than once; keep one of its lines")
+    for where, key, value in named_lines(path, "a list of a Kaldi data directory"):
+        if value:
+            pairs.entries[key] = (where, value)
         else:
-            pairs.entries[key] = (where, rest[0])
+            reason = f"should be two words, got {key!r}"
+            pairs.failures.append(AudioError(where, reason, "bad-line"))
     return pairs
 
 
@@ -134,9 +131,8 @@ def _write(manifest: Manifest, folder: Path) -> Sequence[Failure]:
 
     ``utt2session`` is written when sessions are known, ``segments`` when an utterance is a segment
     of its recording, and ``spk2NAME`` or ``utt2NAME`` for each further column; those that an
-    earlier list left behind are removed. Kaldi wants utterances
-    sorted by speaker as well, so an id that does not begin with its speaker's gets that in front,
-    and blanks become ``_``.
+    earlier list left behind are removed. Kaldi needs utterances that are sorted by speaker as well,
+    so an id that does not begin with its speaker's id gets that in front, and blanks become ``_``.
     """
     check_as_recorded(manifest, "a list in Kaldi's format")
     listed = sorted(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from timbral.data.further_columns import Value
 from timbral.data.manifest import Utterance
+from timbral.data.name_pairs import named_lines
 from timbral.errors import DataError
-from timbral.io.text import read_lines, split_words
 
 __all__ = ["TEXT", "FurtherFiles", "further_files"]
 
@@ -24,7 +24,7 @@ NOT_IN_WORDS = re.compile(r"\W+")
 
 @dataclass(frozen=True)
 class FurtherFiles:
-    """The values of the files, by column: by speaker, and by utterance."""
+    """The files' values: by column, and then by speaker or by utterance."""
 
     of_speakers: Mapping[str, Mapping[str, str]]
     of_utterances: Mapping[str, Mapping[str, str]]
@@ -57,22 +57,16 @@ def _read_files(root: Path, prefix: str) -> dict[str, Mapping[str, str]]:
 
 def _read(path: Path) -> dict[str, str]:
     """The value of each key; lines without a value, such as empty transcripts, are skipped."""
-    values: dict[str, str] = {}
-    for number, line in read_lines(path, "a list of a Kaldi data directory"):
-        key, *rest = split_words(line, maxsplit=1)
-        if key in values:
-            raise DataError(f"{path}:{number}: {key!r} occurs more than once; keep one")
-        if rest:
-            values[key] = rest[0]
-    return values
+    lines = named_lines(path, "a list of a Kaldi data directory")
+    return {key: value for _, key, value in lines if value}
 
 
 def further_files(rows: Sequence[tuple[str, str, Utterance]]) -> dict[str, list[str]]:
     """The files of further columns and their lines, for `rows` (id, speaker, utterance) in order.
 
-    A column in which no speaker has two values becomes ``spk2NAME``, any other ``utt2NAME``; what
-    is neither a letter nor a digit in NAME is `_`, as in ids. Raises DataError for a column whose
-    file would be another one's.
+    A column in which no speaker has two values becomes ``spk2NAME``, any other ``utt2NAME``; in
+    NAME, anything but letters and digits becomes ``_``. Raises DataError if that file has another
+    meaning, or is another column's, too.
     """
     files: dict[str, list[str]] = {}
     taken: set[str] = set()
@@ -84,7 +78,9 @@ def further_files(rows: Sequence[tuple[str, str, Utterance]]) -> dict[str, list[
                 f"because utt2{word} has another meaning; rename the column, or write a table"
             )
         taken.add(word)
-        values = [(name, speaker, _word(row.further.get(column))) for name, speaker, row in rows]
+        values = [
+            (name, speaker, _one_line(row.further.get(column))) for name, speaker, row in rows
+        ]
         of_speaker: dict[str, set[str]] = {}
         for _, speaker, value in values:
             of_speaker.setdefault(speaker, set()).add(value)
@@ -98,5 +94,5 @@ def further_files(rows: Sequence[tuple[str, str, Utterance]]) -> dict[str, list[
     return files
 
 
-def _word(value: Value) -> str:
+def _one_line(value: Value) -> str:
     return " ".join(str(value).split()) if value is not None else ""

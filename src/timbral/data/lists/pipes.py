@@ -27,8 +27,8 @@ from timbral.audio.segments import Segment
 
 __all__ = ["is_pipe", "parse_pipe"]
 
-HERE = "-"
-"""a command's standard input or output"""
+STDIO = "-"
+"""the name for standard input or output"""
 PIPED = ("-", "pipe:0", "pipe:1", "pipe:", "/dev/stdin", "/dev/stdout")
 SHELL = re.compile(r"[$`\\\n]")
 MAX_RATE = 768_000
@@ -76,7 +76,7 @@ def _taken(command: list[str], reads_pipe: bool) -> Segment:
     if program not in PROGRAMS:
         raise ValueError(f"{program} is not one of the commands understood: {', '.join(PROGRAMS)}")
     taken = PROGRAMS[program](command[1:])
-    if (taken.file == HERE) != reads_pipe:
+    if (taken.file == STDIO) != reads_pipe:
         raise ValueError(f"{program} should read {'the pipe' if reads_pipe else 'a file'}")
     return taken
 
@@ -120,7 +120,7 @@ def _rate(text: str | None) -> int:
 def _file(names: list[str], program: str) -> str:
     if len(names) != 1:
         raise ValueError(f"{program} should name one file, got {len(names)}")
-    return HERE if names[0] in PIPED else names[0]
+    return STDIO if names[0] in PIPED else names[0]
 
 
 def _sph2pipe(words: list[str]) -> Segment:
@@ -144,7 +144,7 @@ FLAC_WORDS = {"--decode", "--stdout", "--silent", "--totally-silent", "-d", "-c"
 
 
 def _flac(words: list[str]) -> Segment:
-    options = {word for word in words if word.startswith("-") and word != HERE}
+    options = {word for word in words if word.startswith("-") and word != STDIO}
     letters = {letter for word in options if not word.startswith("--") for letter in word[1:]}
     long = {word for word in options if word.startswith("--")}
     if not letters <= set("cds") or not long <= FLAC_WORDS:
@@ -182,7 +182,7 @@ def _ffmpeg(words: list[str]) -> Segment:
 
 
 def _ffmpeg_options(words: list[str]) -> tuple[list[str], list[str], dict[str, str | None]]:
-    """Inputs, outputs, and the values of the options that say what is taken."""
+    """Inputs, outputs, and the values of the options in `FFMPEG_VALUES`."""
     names: list[str] = []
     outputs: list[str] = []
     values: dict[str, str | None] = {}
@@ -194,7 +194,7 @@ def _ffmpeg_options(words: list[str]) -> tuple[list[str], list[str], dict[str, s
             values[word] = next(rest, None)
         elif word in FFMPEG_IGNORED:
             next(rest, None)
-        elif word.startswith("-") and word != HERE and word not in FFMPEG_PLAIN:
+        elif word.startswith("-") and word != STDIO and word not in FFMPEG_PLAIN:
             raise ValueError(f"the option {word} of ffmpeg is not understood, or is given twice")
         elif word not in FFMPEG_PLAIN:
             outputs.append(word)

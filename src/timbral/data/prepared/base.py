@@ -1,4 +1,4 @@
-"""What all prepared data has in common: the table of its utterances, and who speaks which."""
+"""What all prepared data has in common: a table of utterances, and their speakers."""
 
 from __future__ import annotations
 
@@ -80,22 +80,23 @@ class PreparedData(ABC):
 
     @abstractmethod
     def embed(self, embedder: PreparedEmbedder, rows: Sequence[int], speed: float = 1.0) -> Vectors:
-        """Vectors (N, E) of whole utterances, at a speed that moves the pitch too.
+        """Vectors (N, E) of whole utterances, at a speed that also changes the pitch.
 
-        Raises ConfigError for an unfit embedder, and for another speed than 1 without waves.
+        Raises ConfigError for an embedder that cannot take this data, and for a speed other than 1
+        if the data has no waves.
         """
 
     @abstractmethod
     def update_hash(self, digest: hashlib._Hash, row: int) -> None:
-        """Take what an utterance holds into a hash."""
+        """Update a hash with an utterance's content."""
 
 
 def read_table(
     folder: Path, files: Sequence[str] = (), counts: Sequence[str] = ()
 ) -> tuple[pa.Table, Preprocessing]:
-    """The table of a complete preparation; DataError when there is none.
+    """The table of finished prepared data, and its preprocessing; DataError if there is none.
 
-    `files` and `counts` are the columns of the format that are needed (`read_columns`).
+    `files` and `counts` are the columns that the format needs (`read_columns`).
     """
     path = folder / "utterances.parquet"
     if not path.exists():

@@ -29,7 +29,7 @@ __all__ = ["check_unchanged", "write_times"]
 
 TIMES_FILE = "recordings.parquet"
 MAX_STEPS = 2
-"""of 16 bits: what another machine's rounding may change"""
+"""largest difference of a 16-bit sample that another machine's rounding may cause"""
 
 
 def write_times(folder: Path, utterances: Iterable[Utterance], times: Sequence[int]) -> None:
@@ -43,7 +43,7 @@ def write_times(folder: Path, utterances: Iterable[Utterance], times: Sequence[i
 def check_unchanged(
     folder: Path, utterances: Sequence[Utterance], preprocessing: Preprocessing, format: str
 ) -> None:
-    """DataError when a recording is another one than the finished data in `folder` was made of.
+    """Raise DataError if a recording has changed since the data in `folder` was prepared from it.
 
     utterances: those of the data, in its order; their sizes are known to be the same.
     """
@@ -69,7 +69,7 @@ def check_unchanged(
 
 
 def _read_times(path: Path, count: int) -> NDArray[np.int64]:
-    """When each recording was written; -1 for all when the file is damaged: they are compared."""
+    """When each recording was written; -1 for all if the file is damaged, so all are compared."""
     try:
         times = pa.parquet.read_table(path)["mtime_ns"].cast(pa.int64())
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError):
@@ -78,7 +78,7 @@ def _read_times(path: Path, count: int) -> NDArray[np.int64]:
 
 
 def _convert(path: str, preprocessing: Preprocessing, format: str) -> NDArray[np.generic] | None:
-    """What is written of a recording; None when it cannot be used."""
+    """What the format stores for a recording; None if it cannot be used."""
     try:
         wave, sample_rate = decode(path)
         wave = preprocessing(wave, sample_rate, SAMPLE_RATE, path)

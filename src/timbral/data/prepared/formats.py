@@ -45,28 +45,28 @@ TABLE_COLUMNS = pa.schema(
         ("corpus", pa.string()),
     ]
 )
-"""of every prepared table, before the columns that say where the data lies"""
+"""columns of every prepared table, before those of `Format.location`"""
 
 PreparedItem = tuple[Utterance, NDArray[Any]]
-"""an utterance and what is written of it: PCM (T,), or a mel (F, M)"""
+"""an utterance and what is stored for it: PCM (T,), or a mel spectrogram (F, M)"""
 Location = dict[str, Any]
-"""where an utterance's data lies: a row of the columns `Format.location`"""
+"""where an utterance's data is stored: a row of the columns `Format.location`"""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to keep prepared recordings."""
+    """A format of prepared recordings."""
 
     convert: Callable[[Wave, str], NDArray[Any]]
-    """(wave (T,), its name) -> what is written; AudioError when it cannot be used"""
+    """(wave (T,), its name) -> what is stored; AudioError if it cannot be used"""
     write: Callable[[Path, int, Iterable[PreparedItem]], list[Location]]
-    """(folder, shard's number, items) -> for each item, where it lies"""
+    """(folder, shard's number, items) -> the location of each item"""
     read: Callable[[Path, Location], NDArray[Any]]
-    """(folder, where an utterance's data lies) -> what was written"""
+    """(folder, an utterance's location) -> what was stored"""
     location: pa.Schema
-    """columns that say where an utterance's data lies"""
+    """columns of an utterance's location"""
     file_name: Callable[[Utterance], str] | None = None
-    """an utterance's file below the folder, SPEAKER/…, where each has its own"""
+    """an utterance's file below the folder, SPEAKER/…; None if shards are the only files"""
 
     @property
     def table(self) -> pa.Schema:

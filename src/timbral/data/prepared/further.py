@@ -1,4 +1,4 @@
-"""Further columns in the table of prepared data, behind those that say where the data lies."""
+"""Further columns in the table of prepared data, behind those of the format."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from timbral.io.files import atomic_write
 __all__ = ["ROWS_AT_ONCE", "prepared_writer", "update_further"]
 
 ROWS_AT_ONCE = 65_536
-"""of the table, in memory and in a row group of its file"""
+"""rows of the table in memory at a time, and in a row group of its file"""
 
 
 @contextmanager
 def prepared_writer(
     path: Path, schema: pa.Schema, utterances: Manifest
 ) -> Iterator[Callable[[pa.Table], None]]:
-    """A file of utterances, rows of `schema`, to each of which its further columns are added."""
+    """Yield a function that appends rows of `schema` to a table, and adds their further columns."""
     names = utterances.further_names
     full_schema = pa.schema([*schema, *(utterances.table.schema.field(name) for name in names)])
     with pa.parquet.ParquetWriter(path, full_schema) as writer:
@@ -36,7 +36,7 @@ def prepared_writer(
 
 
 def update_further(path: Path, utterances: Manifest) -> None:
-    """Write the table of finished data once more where the utterances' further columns changed."""
+    """Write the table of finished data again if the utterances' further columns have changed."""
     table = pa.parquet.read_table(path, partitioning=None)
     own = table.select([name for name in table.column_names if name in OWN_NAMES])
     if joined(own, utterances.table, utterances.further_names).equals(table):

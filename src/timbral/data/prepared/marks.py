@@ -1,4 +1,4 @@
-"""How a folder of prepared data is recognized."""
+"""Recognize a folder of prepared data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from timbral.io.files import read_json
 __all__ = ["MARKS", "prepared_format"]
 
 MARKS = ("store.json", "plan.json")
-"""of a preparation that is complete, and of one that began"""
+"""files of a finished preparation, and of one that began"""
 FORMAT_NAMES = ("arrow", "npy", "flac")
 """those of `FORMATS`; another tool's store.json may name others"""
 
@@ -17,7 +17,7 @@ FORMAT_NAMES = ("arrow", "npy", "flac")
 def prepared_format(folder: Path) -> str | None:
     """The format of a folder that `prepare` made or began: arrow, npy or flac; None for others.
 
-    Raises DataError when one of `MARKS` is no JSON.
+    Raises DataError if one of `MARKS` is not JSON.
     """
     for name in MARKS:
         if _is_there(folder / name):

@@ -1,9 +1,9 @@
 """Precomputed mels, PaddleSpeech's form of prepared data.
 
-    FOLDER/SPEAKER/UTTERANCE.npy    float32 (F, M): 40 linear mel powers, a frame each 10 ms
+    FOLDER/SPEAKER/UTTERANCE.npy    float32 (F, M): 40 linear mel powers, one frame per 10 ms
     FOLDER/SPEAKER/_sources.txt     the recording of each
 
-Those that `prepare` wrote in the format npy have a table; of others the folders are listed.
+`prepare` also writes a table (format npy); without one, the folders are listed.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ __all__ = ["FRAME_BYTES", "PrecomputedMels", "holds_mels", "read_mel"]
 
 PADDLESPEECH_PREPROCESSING = Preprocessing(trim="webrtc", min_rms_dbfs=-30.0)
 UNREADABLE = (OSError, ValueError, EOFError, MemoryError, SyntaxError, TokenError, BadZipFile)
-"""what NumPy raises for files that are no array; their header is Python's text"""
+"""what NumPy raises for damaged files, whose header it parses as Python code"""
 FRAME_BYTES = 4 * GE2E_MEL.n_mels
-"""of a frame in a file"""
+"""bytes of a frame in a file"""
 PROBED_FILES = 10
-"""files that are read of a folder without a table, before it is said to hold no mels"""
+"""files to try in a folder without a table, before it is refused as one of other arrays"""
 
 
 def holds_mels(folder: Path) -> bool:
     """Whether a folder holds mels: by its store.json, else by a .npy in a speaker's folder.
 
-    A folder of recordings with vectors (.npy) beside them holds none.
+    A folder that also has recordings does not: its .npy are vectors or the like.
     """
     format = prepared_format(folder)
     if format is not None or not folder.is_dir():
@@ -63,7 +63,7 @@ def holds_mels(folder: Path) -> bool:
 
 
 class PrecomputedMels(PreparedData):
-    """Precomputed mels, opened for reading. `samples` is what the frames span, to 10 ms."""
+    """Precomputed mels, opened for reading. `samples` follows from the frames, to 10 ms."""
 
     def __init__(
         self, folder: Path, table: pa.Table, frames: NDArray[np.int64], preprocessing: Preprocessing
@@ -74,9 +74,9 @@ class PrecomputedMels(PreparedData):
 
     @classmethod
     def open(cls, folder: str | Path) -> PrecomputedMels:
-        """Open mels that `prepare` or PaddleSpeech wrote; DataError when there are none.
+        """Open mels that `prepare` or PaddleSpeech wrote; DataError if there are none.
 
-        Those without a table are taken to have had PaddleSpeech's preprocessing.
+        Without a table, PaddleSpeech's preprocessing is assumed.
         """
         folder = Path(folder)
         if prepared_format(folder) is not None:
@@ -99,7 +99,7 @@ class PrecomputedMels(PreparedData):
         return mels
 
     def _check_no_file_is_missing(self) -> None:
-        """DataError for a folder that was copied in part. Names are compared; nothing is opened."""
+        """Raise DataError for an incomplete copy, by the files' names; no file is opened."""
         present: set[str] = set()
         for speaker in self.speaker_names:
             if (self.folder / speaker).is_dir():
@@ -113,7 +113,7 @@ class PrecomputedMels(PreparedData):
             )
 
     def _check_first_files(self) -> None:
-        """DataError when none of the first files is a mel: the folder holds other arrays."""
+        """Raise DataError if none of the first files is a mel: the folder has other arrays."""
         errors: list[AudioError] = []
         for row in range(min(len(self), PROBED_FILES)):
             try:
@@ -124,7 +124,7 @@ class PrecomputedMels(PreparedData):
         raise DataError(str(errors[0]))
 
     def mel(self, row: int, start: int = 0, frames: int | None = None) -> Mel:
-        """Frames of one utterance (F, M); AudioError when the file is no mel of 40 bands."""
+        """Frames of one utterance (F, M). Raises AudioError as `read_mel` does."""
         path = self.folder / self._files[row].as_py()
         return read_mel(path, start, frames)
 
@@ -132,7 +132,6 @@ class PrecomputedMels(PreparedData):
         encoder.check_takes_mels()
 
     def embed(self, embedder: PreparedEmbedder, rows: Sequence[int], speed: float = 1.0) -> Vectors:
-        """Vectors (N, E) of whole utterances. ConfigError for encoders that take no such mels."""
         if speed != 1.0:
             raise ConfigError("speed cannot be changed with precomputed mels")
         return embedder.encode_mels([self.mel(row) for row in rows])
@@ -144,10 +143,13 @@ class PrecomputedMels(PreparedData):
 
 
 def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
-    """Frames of a file of precomputed mels (F, M); AudioError when it is no mel of 40 bands."""
+    """Frames of a file of precomputed mels (F, M).
+
+    Raises AudioError if it is not a float32 array (F, 40).
+    """
     check_regular(path)
     try:
-        mel: Mel = np.load(path, allow_pickle=False)  # mapping it takes longer than reading it
+        mel: Mel = np.load(path, allow_pickle=False)  # faster than to map it
         if not isinstance(mel, np.ndarray):
             raise ValueError("it is an archive of arrays")
     except UNREADABLE as error:

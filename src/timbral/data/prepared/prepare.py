@@ -1,4 +1,4 @@
-"""From recordings to prepared data: decode, resample, raise, trim, write; resumable.
+"""From recordings to prepared data: decode, resample, raise the level, trim, write; resumable.
 
 The plan (which utterance goes into which shard) follows from the sorted list of utterances
 alone. A shard is done when its index, OUTPUT/.prepare/NNNNN.json, is there; a killed run is
@@ -29,19 +29,20 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.audio.segments import Segment
 from timbral.data.corpora.recognition import AUTO
 from timbral.data.file_state import file_size, written_ns
-from timbral.data.manifest import Manifest, Utterance, check_unique
+from timbral.data.manifest import Manifest, Utterance, sorted_manifest
 from timbral.data.prepared.changes import check_unchanged, write_times
+from timbral.data.prepared.default_trim import default_trim
 from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.prepared.further import ROWS_AT_ONCE, prepared_writer, update_further
 from timbral.data.prepared.totals import Totals
-from timbral.data.sources import default_trim, find_utterances
+from timbral.data.sources import find_utterances
 from timbral.errors import AudioError, ConfigError, DataError, check_choice
 from timbral.io.file_names import check_file_names
 from timbral.io.files import atomic_write, read_json, write_json, write_jsonl
 from timbral.io.locks import folder_lock
 from timbral.io.memory import keep_freed_memory
 from timbral.io.outputs import PREPARED, claim_folder
-from timbral.io.processes import end_with_parent, without_interrupts
+from timbral.io.processes import WORKER_DIED, end_with_parent, without_interrupts
 from timbral.io.types import Progress
 
 __all__ = ["PrepareSummary", "prepare"]
@@ -130,7 +131,7 @@ def prepare(
     if isinstance(source, str | Path):
         utterances = find_utterances(source, layout)
     else:
-        utterances = check_unique(source, "the utterances to prepare")
+        utterances = sorted_manifest(source, "the utterances to prepare")
     if preprocessing is None:
         preprocessing = Preprocessing(default_trim(utterances))
     preprocessing.check_installed()
@@ -221,7 +222,7 @@ def _prepare_shards(shards: Iterator[_Shard], total: int, workers: int, progress
 
 
 def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
-    """Prepare shards in worker processes; few are queued at a time, to save memory."""
+    """Prepare shards in worker processes, with two per worker queued, to save memory."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         pending: set[Future[int]] = set()
@@ -235,10 +236,7 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         except BrokenProcessPool:
-            raise DataError(
-                "a worker process died (out of memory?). Finished work is kept: start again, "
-                "perhaps with fewer workers"
-            ) from None
+            raise DataError(WORKER_DIED) from None
         except BaseException:  # do not wait for unfinished shards, which are prepared again
             for process in list(pool._processes.values()):
                 process.terminate()
@@ -248,7 +246,7 @@ def _in_processes(shards: Iterator[_Shard], workers: int) -> Iterator[int]:
 
 
 def _start_worker() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"  # a process a core, not a thread a core in each
+    os.environ["OMP_NUM_THREADS"] = "1"  # one process per core, each with one thread
     keep_freed_memory()
     end_with_parent()
 
@@ -320,7 +318,7 @@ def _finish(folder: Path, utterances: Manifest, preprocessing: Preprocessing, fo
 
 
 def _failures(indexes: Iterable[Path], totals: Totals) -> Iterator[dict[str, str]]:
-    """Each failure, counted."""
+    """The failures in the indexes; each is counted in `totals`."""
     for index in indexes:
         for failure in read_json(index)["failures"]:
             totals.failures += 1
@@ -330,7 +328,7 @@ def _failures(indexes: Iterable[Path], totals: Totals) -> Iterator[dict[str, str
 
 
 def _tables(indexes: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of all indexes, `ROWS_AT_ONCE` or a little more in a table."""
+    """The rows of all indexes, in tables of `ROWS_AT_ONCE` rows or a little more."""
     tables: list[pa.Table] = []
     for index in indexes:
         tables.append(pa.Table.from_pylist(read_json(index)["rows"], schema))
@@ -342,9 +340,9 @@ def _tables(indexes: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
 
 
 def _write_sources(folder: Path, utterances: Iterable[Utterance], kept: set[str]) -> None:
-    """PaddleSpeech's ``_sources.txt``: each mel and its recording, also those left out."""
+    """Write PaddleSpeech's ``_sources.txt``: each mel and its recording, also those left out."""
     for speaker, rows in groupby(utterances, key=lambda row: row.speaker):
-        if speaker in kept:  # PaddleSpeech's training fails at a speaker's folder without mels
+        if speaker in kept:  # PaddleSpeech's training fails for a speaker's folder without mels
             lines = [f"{mel_name(row).rpartition('/')[2]},{row.path}\n" for row in rows]
             sources = folder / speaker / "_sources.txt"
             with atomic_write(sources, sync=False) as temporary:  # as the mels beside it

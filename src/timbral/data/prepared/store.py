@@ -1,9 +1,9 @@
 """The prepared store: 16-bit PCM in memory-mapped Arrow shards, and a table of utterances.
 
     STORE/
-      utterances.parquet    one row an utterance, sorted by speaker; its presence means complete
-      shards/00000.arrow    Arrow IPC, one record batch an utterance: utterance, pcm
-      plan.json             what identifies the job: only the same one is resumed here
+      utterances.parquet    one row per utterance, sorted by speaker; its presence means complete
+      shards/00000.arrow    Arrow IPC, one record batch per utterance: utterance, pcm
+      plan.json             identifies the job: only the same job is resumed here
       store.json            format, preprocessing, sample rate, totals
       failures.jsonl        recordings that could not be used: path, reason, kind
       .prepare/             what a preparation has done so far; gone when it is complete
@@ -113,7 +113,7 @@ class Store(PreparedData):
         """Every encoder takes audio."""
 
     def wave(self, row: int, speed: float = 1.0) -> Wave:
-        """One utterance (T,), at a speed that moves the pitch too."""
+        """One utterance (T,), at a speed that also changes the pitch."""
         wave: Wave = self.pcm(row).astype(np.float32) / np.float32(32_768)
         rate = round(SAMPLE_RATE * speed)
         return wave if rate == SAMPLE_RATE else resample(wave, rate, SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Read and check the table of prepared data, which may be damaged or another program's."""
+"""Read and check the table of prepared data, which may be damaged or from another program."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ REMEDY = "copy or prepare the folder again"
 
 
 def read_columns(path: Path, files: Sequence[str] = (), counts: Sequence[str] = ()) -> pa.Table:
-    """A table of utterances whose texts are strings and whose counts are numbers from 0.
+    """A table of utterances with `TEXTS` and `files` as text and `counts` as numbers of 0 or more.
 
-    `files` and `counts` are the columns that it needs besides those of every table. Raises
-    DataError for a file that is no such table.
+    It may have other columns, which are not checked. Raises DataError if one of these is missing,
+    or has other or missing values.
     """
     try:
         table = pa.parquet.read_table(path, partitioning=None)

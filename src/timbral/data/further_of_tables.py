@@ -1,4 +1,4 @@
-"""The further columns of a table of utterances: those that are not its names, paths and times."""
+"""Read the further columns of a table: all but those of ids, speakers, paths and times."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from timbral.data.text_columns import BATCH_ROWS, read_text_columns
 from timbral.errors import DataError
 from timbral.io.text import open_text
 
-__all__ = ["read_other_columns"]
+__all__ = ["read_further"]
 
 NOT_READABLE = "cannot be read as text in UTF-8"
 
 
-def read_other_columns(path: Path, taken: Collection[str]) -> tuple[pa.Table, dict[str, str]]:
-    """The columns of a table besides those that were `taken`; and why others are left out.
+def read_further(path: Path, taken: Collection[str]) -> tuple[pa.Table, dict[str, str]]:
+    """The columns of a table that are not in `taken`; and why some are left out, by name.
 
     path: a file that `read_text_columns` has read. Values of .csv and .tsv are text as it stands
     there, those of .jsonl and .parquet have their types.
@@ -90,5 +90,5 @@ def _objects(path: Path, lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 
 def _whole_number(text: str) -> int | str:
-    """A number, or the text of one that is too long to be one."""
+    """The number, or its text if it may not fit into 64 bits."""
     return int(text) if len(text) < 20 else text
