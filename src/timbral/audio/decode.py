@@ -31,6 +31,7 @@ from timbral.errors import AudioError, TimbralError
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "CANCELLATION",
     "PLAUSIBLE_RATES",
     "SAMPLE_RATE",
     "SILENCE_PEAK",
@@ -81,12 +82,12 @@ MISSING_SECONDS = 0.1
 def decode(path: str | Path) -> tuple[Wave, int]:
     """Read a recording, a file or a URL, at its own rate; channels are averaged.
 
-    Of ``FILE#t=START,END`` only that segment is read, and the channel, rate, speed and gain that
-    `Segment` may name are applied. Returns the wave (T,) and its sample rate in Hz. Formats are
-    told by content, not by name. A recording whose peak lies beyond full scale is scaled
-    (`to_full_scale`). Raises AudioError when the file is missing,
-    unreadable, truncated, empty, silent, out of range or holds NaN, when it has no such segment,
-    and for an m4a and the like when PyAV is not installed.
+    Returns the wave (T,) and its sample rate in Hz. For ``FILE#t=START,END`` only that segment is
+    read; channel, rate, speed and gain are applied if the path gives them (`Segment`). The format
+    is recognized by content, not by name. A recording that exceeds full scale is scaled
+    (`to_full_scale`). Raises AudioError if the file is missing, unreadable, truncated, empty,
+    silent, out of range, contains NaN or lacks the segment, or if it needs PyAV (m4a and the like),
+    which is not installed.
     """
     wave, sample_rate = decode_as_is(path)
     return check_wave(wave, str(path)), sample_rate
@@ -100,7 +101,7 @@ def decode_as_is(path: str | Path) -> tuple[Wave, int]:
 
 
 def decode_channels(path: str | Path) -> tuple[Samples, int]:
-    """As `decode`, but every channel (T, C), also of a silent recording; other errors as there."""
+    """As `decode`, but all channels (T, C), and a silent recording is no error."""
     segment, name = Segment.of(str(path)), str(path)
     with _opened(segment, name, whole=True) as sound:
         samples = _played(_samples(sound, segment, name), sound, segment)
@@ -233,7 +234,7 @@ def _check_complete(name: str, count: int, promised: int, sample_rate: int) -> N
 
 @contextmanager
 def failures_of(name: str) -> Iterator[None]:
-    """Turn any exception of one recording into its AudioError, so that no long job ends by it."""
+    """Turn any exception for one recording into an AudioError, which does not end a long job."""
     try:
         yield
     except TimbralError:

@@ -77,9 +77,8 @@ def _open_pcm(source: ByteSource) -> Iterator[Sound]:
     """Open wav, aiff, au, caf, w64, and all other formats of libsndfile."""
     data = headers.read_data(source)
     if data is None and (source.path or source.name).lower().endswith(".mp3"):
-        yield _open_mpeg(
-            source, is_mp3=True
-        )  # cut within a frame; libsndfile goes by the name, too
+        # It begins within a frame. libsndfile, too, would recognize it by its name.
+        yield _open_mpeg(source, is_mp3=True)
         return
     if data is None:
         with soundfile.SoundFile(source.for_library()) as file:

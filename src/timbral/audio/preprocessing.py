@@ -51,16 +51,19 @@ class Preprocessing:
         check_detector(self.trim)
 
     def __call__(self, wave: Wave, source_rate: int, target_rate: int, name: str = "audio") -> Wave:
-        """Resample, raise and trim a wave: (T,) -> (T',). AudioError if nothing is left."""
+        """Resample a wave, raise its level and trim it: (T,) -> (T',).
+
+        Raises AudioError, which calls it `name`, if nothing is left.
+        """
         return self.with_times(wave, source_rate, target_rate, name)[0]
 
     def with_times(
         self, wave: Wave, source_rate: int, target_rate: int, name: str = "audio"
     ) -> tuple[Wave, Floats]:
-        """The same, and the ranges (K, 2) of the recording that are kept, in seconds.
+        """The preprocessed wave, and the ranges (K, 2) of the recording in it, in seconds.
 
-        ddvc trims before resampling, PaddleSpeech after raising the level. AudioError if nothing is
-        left.
+        ddvc trims before resampling, PaddleSpeech after raising the level. Raises AudioError if
+        nothing is left.
         """
         kept = np.array([[0.0, wave.size / source_rate]])
         if self.trim == "edges":

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from timbral.audio.decode import Wave
 from timbral.errors import ConfigError, MissingExtraError
-from timbral.io.loaded_onnxruntime import import_onnxruntime
+from timbral.io.onnxruntime_import import import_onnxruntime
 
 __all__ = [
     "FRAMES_AHEAD",
@@ -27,8 +27,10 @@ __all__ = [
     "check_detector",
     "kept_frames",
     "kept_of_frames",
+    "speech_probabilities",
     "voiced_frames",
     "webrtc_detector",
+    "with_neighbors",
 ]
 
 Flags = NDArray[np.bool_]
@@ -91,10 +93,11 @@ def kept_frames(flags: Flags) -> Flags:
     sums = np.convolve(flags.astype(np.int64), np.ones(AVERAGE_FRAMES, np.int64), "full")
     left = AVERAGE_FRAMES // 2  # sums of eight stay whole numbers
     smooth = sums[left : left + flags.size] > AVERAGE_FRAMES // 2  # half rounds to zero
-    return _with_neighbors(smooth, SIDE_FRAMES)
+    return with_neighbors(smooth, SIDE_FRAMES)
 
 
-def _with_neighbors(flags: Flags, side: int) -> Flags:
+def with_neighbors(flags: Flags, side: int) -> Flags:
+    """Flags (F,) in which `side` neighbors on either side of a set flag are set, too."""
     near = np.convolve(flags, np.ones(2 * side + 1, np.int64), "full")
     return np.asarray(near[side : side + flags.size] > 0)
 
@@ -137,11 +140,14 @@ def _webrtc() -> Any:
 def _silero_frames(wave: Wave, sample_rate: int) -> Flags:
     if sample_rate != SILERO_RATE:
         raise ConfigError(f"trim silero takes {SILERO_RATE} Hz, not {sample_rate} Hz")
-    return _with_neighbors(speech_probabilities(wave) >= SILERO_SPEECH, SILERO_SIDE_FRAMES)
+    return with_neighbors(speech_probabilities(wave) >= SILERO_SPEECH, SILERO_SIDE_FRAMES)
 
 
 def speech_probabilities(wave: Wave) -> NDArray[np.float32]:
-    """Silero's probability of speech per 32 ms of a wave (T,) at 16 kHz, the last maybe partial."""
+    """Silero's probabilities (F,) of speech in frames of 32 ms of a wave (T,) at 16 kHz.
+
+    The last frame may be partial.
+    """
     session = _silero()
     count = -(-wave.size // SILERO_FRAME)
     padded = np.zeros(SILERO_CONTEXT + count * SILERO_FRAME, np.float32)

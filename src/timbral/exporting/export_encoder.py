@@ -40,7 +40,7 @@ from timbral.inference.load import embedder_of
 from timbral.inference.onnx_runtime import open_session
 from timbral.inference.torch_runtime import TorchRuntime
 from timbral.io.files import atomic_write
-from timbral.io.loaded_onnxruntime import import_onnxruntime
+from timbral.io.onnxruntime_import import import_onnxruntime
 from timbral.io.outputs import claim_file
 from timbral.io.types import Vectors
 from timbral.version import __version__

@@ -19,8 +19,8 @@ from timbral.inference.exported_model import (
     read_content,
 )
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
-from timbral.io.loaded_onnxruntime import import_onnxruntime
 from timbral.io.loaded_torch import Device, cpu_device, cpu_threads
+from timbral.io.onnxruntime_import import import_onnxruntime
 from timbral.io.types import Vectors
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "timbral"
     except RuntimeError:
         raise DataError(
-            "downloaded weights have no place, because this user has no home folder; set the "
-            "environment variable TIMBRAL_CACHE to a folder"
+            "there is no folder for downloaded weights, because this user has no home folder; set "
+            "the environment variable TIMBRAL_CACHE to a folder"
         ) from None
 
 

@@ -16,7 +16,12 @@ from typing import Any
 
 from timbral.errors import DataError
 from timbral.io.json_parsing import parse_json
-from timbral.io.temporary import temporary_file, temporary_folder, unique_name
+from timbral.io.temporary import (
+    remove_content,
+    temporary_file,
+    temporary_folder,
+    unique_name,
+)
 
 __all__ = [
     "atomic_folder",
@@ -80,7 +85,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """
     with _under_its_name(folder), temporary_folder(folder) as temporary:
         try:
-            _empty(temporary)
+            remove_content(temporary)
             yield temporary
             _put(temporary, folder)
         except BaseException as error:
@@ -159,14 +164,6 @@ def _put(temporary: Path, folder: Path) -> None:
     finally:
         for aside in replaced:
             shutil.rmtree(aside, ignore_errors=True)
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
 
 
 def _same_files(one: Path, other: Path) -> bool:

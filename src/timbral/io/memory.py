@@ -8,7 +8,7 @@ import sys
 __all__ = ["keep_freed_memory"]
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
-"""of malloc.h: M_TRIM_THRESHOLD and so on"""
+"""parameters of mallopt(3), as numbered in glibc's malloc.h"""
 
 
 def keep_freed_memory() -> None:

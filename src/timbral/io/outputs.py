@@ -121,7 +121,7 @@ class FileKind:
 
 
 def claim_folder(folder: Path, kind: FolderKind, inputs: Iterable[str | Path] = ()) -> None:
-    """Raise DataError if `folder` is one of `inputs`, or contains any but output of this kind."""
+    """Raise DataError if `folder` is one of `inputs`, or has anything but output of this kind."""
     claim_shared_folder(folder, kind)
     _refuse_inputs(folder, inputs)
     if not folder.exists() or kind.is_in(folder):

@@ -29,7 +29,7 @@ NUMBER_TYPES = ("i1", "i2", "i4", "i8", "u1", "u2", "f2", "f4", "f8")
 """NumPy's codes of allowed array types, which torch has, too"""
 
 MOST_DIMENSIONS = 64
-"""of an array, NumPy's own limit"""
+"""largest number of dimensions, NumPy's own limit"""
 
 NAMES = {
     ("numpy", "ndarray"),

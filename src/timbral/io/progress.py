@@ -44,7 +44,7 @@ PERCENTAGES = {
 class Display:
     """State of a job: done of total, time elapsed and left, and details.
 
-    Of one that is not `counted` only the time is known.
+    counted: whether the job counts its work; if not, only the time is shown.
     """
 
     def __init__(self, what: str, *, counted: bool = True) -> None:
@@ -139,9 +139,9 @@ def _shown(display: Display, *, transient: bool = False) -> Iterator[Callable[[]
 
 @contextmanager
 def clock(what: str) -> Iterator[None]:
-    """The time that a step has taken so far, where nothing tells how far it is.
+    """Show how long the block has been running, if nothing counts its work.
 
-    Nothing may be written to standard output meanwhile: on a terminal it would go astray.
+    The block must not write to standard output, because that would disturb the display.
     """
     with _shown(Display(what, counted=False), transient=True):
         yield

@@ -108,7 +108,7 @@ class Folder:
         return bool(filesystem.get_file_info(path).is_file)
 
     def names(self) -> list[str]:
-        """Of the files in it, sorted; none where it is not there."""
+        """The names of its files, sorted; empty if the folder does not exist."""
         if not is_url(self.location):
             folder = Path(self.location)
             return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

@@ -17,7 +17,13 @@ from pathlib import Path
 
 from timbral.io.locks import NoLocksError, try_flock
 
-__all__ = ["empty_temporary_folder", "temporary_file", "temporary_folder", "unique_name"]
+__all__ = [
+    "empty_temporary_folder",
+    "remove_content",
+    "temporary_file",
+    "temporary_folder",
+    "unique_name",
+]
 
 LONGEST_NAME = 200
 """bytes; file systems allow 255, and the temporary name is longer"""
@@ -77,12 +83,20 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 def empty_temporary_folder(path: Path) -> Iterator[Path]:
     """As `temporary_folder`, but empty, and removed at the end."""
     with temporary_folder(path) as folder:
-        for each in folder.iterdir():
-            shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        remove_content(folder)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_content(folder: Path) -> None:
+    """Delete everything in a folder, but not what links in it point to."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _names(path: Path, suffix: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Do the channels of a recording contain the same scene, or different speakers?"""
+"""Whether a recording's channels contain the same scene, or different speakers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from timbral.audio.decode import CANCELLATION
 from timbral.audio.quality.short_time import frame_length
 from timbral.io.types import Vectors
 
@@ -13,8 +14,6 @@ __all__ = ["channel_correlation", "mix"]
 
 FLOOR_DB = 50.0
 """dB below the loudest frame of all channels; weaker frames are background"""
-CANCELLATION = 0.01
-"""RMS level of the channels' mean over that of the loudest; less means opposite phase"""
 MOST_CHANNELS = 8
 """channels to compare at most: an array of 64 microphones has 2,016 pairs"""
 

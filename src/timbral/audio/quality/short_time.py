@@ -1,6 +1,6 @@
 """One pass of short-time spectra over a recording, with features of each frame.
 
-Frames of 32 ms lie side by side, so that one rfft of each sample is all that is computed. The
+Frames of 32 ms lie side by side, so that each sample is transformed only once. The
 speech features are taken below 4 kHz, where telephone and studio recordings are alike; the long
 spectrum reaches up to half the rate.
 """
@@ -70,7 +70,7 @@ def analyze(wave: Vectors, sample_rate: int) -> Frames:
     ]
     loud = np.array([block.spectrum.sum() for block in blocks])
     spectra = np.stack([block.spectrum for block in blocks])
-    # Blocks of mere background do not count against those where somebody speaks.
+    # Blocks without speech, which are much weaker, must not lower the mean of those with speech.
     kept = spectra[loud >= loud.max() * 10 ** (-LOUD_DB / 10)]
     return Frames(
         levels=np.concatenate([block.levels for block in blocks]),

@@ -1,4 +1,4 @@
-"""Is a window speech, and if not, is it music? Two logistic regressions on its statistics."""
+"""Classify windows as speech, music or noise: two logistic regressions on their statistics."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbral.audio.quality.sound_features import HOP_FRAMES, WINDOW_FRAMES
+from timbral.audio.vad import with_neighbors
 from timbral.io.types import Vectors
 
 __all__ = ["mark_speech"]
@@ -34,9 +35,7 @@ def mark_speech(bands: Vectors, logits: Vectors) -> NDArray[np.bool_]:
         low, high = np.quantile(level[stretch], [BACKGROUND, LOUD])
         above = low + np.clip(ABOVE_FRACTION * (high - low), *ABOVE_DB)
         marks[stretch] = level[stretch] > max(above, high - BELOW_LOUD_DB)
-    near = np.convolve(marks, np.ones(2 * SIDE_FRAMES + 1, np.int64), "full")
-    near = near[SIDE_FRAMES : SIDE_FRAMES + marks.size]
-    return np.asarray((near > 0) & _in_speech(logits, level.size))
+    return np.asarray(with_neighbors(marks, SIDE_FRAMES) & _in_speech(logits, level.size))
 
 
 def _in_speech(logits: Vectors, count: int) -> NDArray[np.bool_]:

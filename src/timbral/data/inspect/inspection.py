@@ -1,4 +1,4 @@
-"""Inspect the content of a corpus or prepared data, and what looks wrong in it."""
+"""Inspect a corpus or prepared data: numbers, lengths, levels, and what looks wrong in it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from timbral.audio.decode import Wave, check_wave, failures_of
+from timbral.audio.preprocessing import rms_dbfs_of
 from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.corpora.recognition import AUTO
 from timbral.data.inspect.readers import DataReader, open_data
@@ -201,7 +202,7 @@ def _measure(data: DataReader, inspection: Inspection, progress: Progress) -> No
 
 
 def _suspicions(as_it_is: Wave, wave: Wave, rate: int) -> Iterator[tuple[SuspectKind, str]]:
-    """Suspicions about a wave, given unchanged and scaled to [-1, 1]."""
+    """What looks wrong in a wave, which is given as decoded and scaled to [-1, 1]."""
     peak = float(np.abs(as_it_is).max())
     if peak > 1.0:
         gain = float(np.abs(wave).max()) / peak
@@ -238,4 +239,4 @@ def _is_narrow_band(wave: Wave, rate: int) -> bool:
 
 
 def _rms_dbfs(wave: Wave) -> float:
-    return 10.0 * float(np.log10(max(float(np.mean(np.square(wave))), 1e-12)))
+    return rms_dbfs_of(float(np.mean(np.square(wave))))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import timbral
-from timbral.io.loaded_onnxruntime import NO_TELEMETRY, import_onnxruntime
+from timbral.io.onnxruntime_import import NO_TELEMETRY, import_onnxruntime
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0"), ("1", "1")])
@@ -27,4 +27,4 @@ def test_nothing_else_imports_it() -> None:
     root = Path(timbral.__file__).parent
     imports = re.compile(r"^\s*(import|from) onnxruntime\b", re.M)
     found = [path for path in root.rglob("*.py") if imports.search(path.read_text("utf-8"))]
-    assert [path.name for path in found] == ["loaded_onnxruntime.py"]
+    assert [path.name for path in found] == ["onnxruntime_import.py"]
