@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Ask
 from timbral import api
-from timbral.checkpoints.model_card import read_evaluations
+from timbral.checkpoints.card_evaluations import read_evaluations
 from timbral.data.manifest import Utterance
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.errors import DataError

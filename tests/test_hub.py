@@ -161,7 +161,7 @@ def test_what_is_not_there_or_not_allowed(hub: FakeHub, monkeypatch: pytest.Monk
         api.download("some/nothing")
     with pytest.raises(CheckpointError, match="no revision 'v9'; give a branch, a tag or a com"):
         api.download("some/wavlm@v9")
-    with pytest.raises(ConfigError, match="weights_dir goes with a published name"):
+    with pytest.raises(ConfigError, match="weights_dir needs the name of published weights"):
         api.download("some/wavlm", GOLDEN)
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(CheckpointError, match="hf auth login"):

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from timbral import api
-from timbral.checkpoints.model_card import CardEvaluation, ModelCard, read_evaluations
+from timbral.checkpoints.card_evaluations import CardEvaluation, read_evaluations
+from timbral.checkpoints.model_card import ModelCard
 from timbral.errors import DataError
 
 

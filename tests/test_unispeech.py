@@ -1,4 +1,4 @@
-"""UniSpeech's WavLM with ECAPA-TDNN, of which papers compute SIM-o, gives its vectors."""
+"""UniSpeech's WavLM with ECAPA-TDNN, with which papers compute SIM-o, gives its vectors."""
 
 from __future__ import annotations
 

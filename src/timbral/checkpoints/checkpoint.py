@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.checkpoint_fields import FORMAT, CheckpointFields
 from timbral.checkpoints.known_files import METADATA_FILE, OPTIMIZER_FILE, WEIGHTS_FILE
 from timbral.checkpoints.packed_weights import pack
 from timbral.config.schema import TrainConfig
-from timbral.config.yaml import from_mapping, to_mapping
-from timbral.encoders.registry import ENCODERS
-from timbral.errors import CheckpointError, ConfigError, DataError
+from timbral.config.yaml import to_mapping
+from timbral.errors import CheckpointError, DataError
 from timbral.io.files import (
     atomic_folder,
     atomic_write,
@@ -38,8 +38,6 @@ from timbral.io.files import (
     write_json,
 )
 from timbral.io.outputs import TRAINING_LIST
-from timbral.losses.registry import LOSSES
-from timbral.losses.unknown import UnknownLossConfig
 from timbral.version import __version__
 
 __all__ = [
@@ -52,9 +50,6 @@ __all__ = [
     "uninitialized_message",
 ]
 
-T = TypeVar("T")
-
-FORMAT = 1
 TRAINED = ("best", "last")
 POINTERS = ("chosen", *TRAINED)
 """files that name a checkpoint of a run; the first existing one is used"""
@@ -92,7 +87,7 @@ class Checkpoint:
             content = read_json(path)
         except DataError as error:
             raise CheckpointError(f"{folder} is not a checkpoint: {error}") from None
-        fields = _Fields(content, path)
+        fields = CheckpointFields(content, path)
         fields.check_format()
         return cls(
             folder,
@@ -160,102 +155,6 @@ class Checkpoint:
         return float(score) if isinstance(score, int | float) else None
 
 
-class _Fields:
-    """Checked values of checkpoint.json; every CheckpointError names the file and the key."""
-
-    def __init__(self, content: object, path: Path) -> None:
-        if not isinstance(content, dict):
-            raise CheckpointError(f"{path}: a JSON object is needed, got {type(content).__name__}")
-        self.content: dict[str, Any] = content
-        self.path = path
-
-    def check_format(self) -> None:
-        """Raise CheckpointError for a checkpoint of another format."""
-        version = self.count("format")
-        if version != FORMAT:
-            remedy = "; update timbral" if version > FORMAT else ""
-            raise CheckpointError(
-                f"{self.path}: checkpoint format {version}; this timbral ({__version__}) reads "
-                f"format {FORMAT}{remedy}"
-            )
-
-    def required(self, key: str, expected: type[T]) -> T:
-        if key not in self.content:
-            raise CheckpointError(f"{self.path}: {key} is missing")
-        value = self.content[key]
-        if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
-            raise CheckpointError(
-                f"{self.path}: {key} should be {_JSON_NAMES[expected]}, got {_shortened(value)}"
-            )
-        return value
-
-    def optional(self, key: str, expected: type[T], default: T) -> T:
-        return self.required(key, expected) if key in self.content else default
-
-    def count(self, key: str) -> int:
-        number = self.required(key, int)
-        if number < 0:
-            raise CheckpointError(f"{self.path}: {key} must be at least 0: {number}")
-        return number
-
-    def words(self, key: str) -> tuple[str, ...]:
-        items: list[Any] = self.optional(key, list, [])
-        for item in items:
-            if not isinstance(item, str) or not item:
-                raise CheckpointError(
-                    f"{self.path}: {key} should contain strings, got {_shortened(item)}"
-                )
-        return tuple(items)
-
-    def train_config(self) -> TrainConfig:
-        config = self.required("config", dict)
-        encoder = config.get("encoder")
-        name = encoder.get("name") if isinstance(encoder, dict) else encoder
-        if isinstance(name, str) and name not in ENCODERS:
-            raise CheckpointError(
-                f"{self.path}: timbral has no encoder {name!r}; register its class first: "
-                "register_encoder('PATH.PY:CLASS'), or the argument encoder_class"
-            )
-        loss = config.get("loss")
-        if isinstance(loss, dict) and _is_unknown_loss(loss):
-            known = _Fields({"config": {**config, "loss": "ge2e"}}, self.path)
-            return replace(known.train_config(), loss=UnknownLossConfig(loss))
-        return self._dataclass(TrainConfig, "config")
-
-    def preprocessing(self) -> Preprocessing:
-        return self._dataclass(Preprocessing, "preprocessing")
-
-    def _dataclass(self, expected: type[T], key: str) -> T:
-        content = self.required(key, dict)
-        try:
-            return from_mapping(expected, content, key)
-        except ConfigError as error:
-            raise CheckpointError(f"{self.path}: {error}") from None
-        except (TypeError, ValueError, OverflowError) as error:  # impossible values of fields
-            raise CheckpointError(f"{self.path}: {key} cannot be used ({error})") from None
-
-
-def _is_unknown_loss(loss: Mapping[str, Any]) -> bool:
-    """Whether a loss, or one of the terms of a sum, is of a class that is not registered."""
-    terms = loss.get("terms")
-    inside = [term for term in terms if isinstance(term, dict)] if isinstance(terms, list) else []
-    name = loss.get("name")
-    return (isinstance(name, str) and name not in LOSSES) or any(map(_is_unknown_loss, inside))
-
-
-_JSON_NAMES: dict[type, str] = {
-    int: "a whole number",
-    str: "a string",
-    dict: "an object",
-    list: "a list",
-}
-
-
-def _shortened(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
 def save_checkpoint(
     checkpoint: Checkpoint,
     modules: Mapping[str, nn.Module],
@@ -265,8 +164,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint folder, completely or not at all; without an optimizer, weights only.
 
-    With `bits`, weights have so many (see `packed_weights`): for shipped encoders, not for
-    training.
+    bits: store weights in this many bits (`packed_weights`), for shipped encoders; None, as in
+    training: as they are.
     """
     metadata: dict[str, Any] = {
         "format": FORMAT,
@@ -329,8 +228,8 @@ def is_checkpoint(path: Path) -> bool:
 def find_checkpoint(path: Path, *, trained: bool = False) -> Checkpoint:
     """The checkpoint of a run folder, or in a checkpoint folder.
 
-    Of a run the chosen one, else the best, else the last; with `trained` only those written by
-    training, with its optimizer: the best, else the last. Raises CheckpointError if there is none.
+    A run's is the chosen one, else the best, else the last. With `trained` it is the best or last,
+    which training wrote with its optimizer. Raises CheckpointError if there is none.
     """
     folder = _checkpoint_folder(path, TRAINED if trained else POINTERS)
     if folder is None:

@@ -38,8 +38,8 @@ def download(name: str, weights_dir: str | Path | None = None) -> Path:
         if (repository := hub_name(name)) is not None:
             if weights_dir is not None:
                 raise ConfigError(
-                    f"weights_dir goes with a published name, and {name} is none; give the "
-                    f"folder {weights_dir} itself as the encoder"
+                    f"weights_dir needs the name of published weights, and {name} is not one; give "
+                    f"the folder {weights_dir} itself as the encoder"
                 )
             return download_from_hub(repository)
         raise ConfigError(f"unknown weights {name!r}{did_you_mean(name, PUBLISHED)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from timbral.checkpoints.hub_names import HubName
 from timbral.checkpoints.known_files import (
@@ -15,12 +15,10 @@ from timbral.checkpoints.known_files import (
     WEIGHT_FILES,
     WEIGHTS_FILE,
 )
-from timbral.errors import CheckpointError, MissingExtraError, first_line
+from timbral.errors import CheckpointError, first_line
+from timbral.io.hub_client import NEEDS_CONSENT, hub_client
 
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
-__all__ = ["HubListing", "hub_client", "hub_failure", "list_repository"]
+__all__ = ["HubListing", "hub_failure", "list_repository"]
 
 WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pdparams", ".model")
 BESIDE_WEIGHTS = (*CONFIG_FILES, *RECIPE_FILES)
@@ -82,17 +80,6 @@ def list_repository(name: HubName) -> HubListing:
     return HubListing(name, str(info.sha), files, _license(info.card_data))
 
 
-def hub_client(what: str) -> HfApi:
-    """The Hub's client; if it is not installed, MissingExtraError that names `what` needs it."""
-    try:
-        from huggingface_hub import HfApi
-    except ImportError:
-        raise MissingExtraError(f"the Hugging Face Hub ({what})", "hub") from None
-    from timbral.version import __version__
-
-    return HfApi(library_name="timbral", library_version=__version__)
-
-
 def hub_failure(name: HubName, error: Exception) -> CheckpointError:
     """The error for a refusal of the Hub: one line with the reason and what to do."""
     from huggingface_hub.errors import (
@@ -104,10 +91,7 @@ def hub_failure(name: HubName, error: Exception) -> CheckpointError:
     )
 
     reasons: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
-        (
-            (GatedRepoError,),
-            "requires consent: accept its terms on its page, then run `hf auth login`",
-        ),
+        ((GatedRepoError,), NEEDS_CONSENT),
         (
             (RepositoryNotFoundError,),
             "no such folder, and the Hugging Face Hub has no such repository, or you may not read "

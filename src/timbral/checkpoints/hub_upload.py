@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from timbral.checkpoints.hub_names import MAIN, HubName
-from timbral.checkpoints.hub_repository import hub_client
 from timbral.errors import CheckpointError, first_line
+from timbral.io.hub_client import hub_client
 
 __all__ = ["upload_folder"]
 

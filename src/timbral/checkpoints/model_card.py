@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,16 @@ from typing import Any
 import yaml
 
 from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints.card_evaluations import CardEvaluation, table_cell
 from timbral.encoders.base import SpeakerEncoder
-from timbral.errors import DataError
-from timbral.io.files import atomic_write, read_json
+from timbral.io.files import atomic_write
 from timbral.version import __version__
 
 __all__ = [
     "CARD_FILE",
-    "CardEvaluation",
     "ModelCard",
     "NetworkSizes",
     "is_own_card",
-    "read_evaluations",
     "write_card",
 ]
 
@@ -65,32 +62,6 @@ class NetworkSizes:
             network.sample_rate,
             network.min_samples,
             sum(parameter.numel() for parameter in network.parameters()),
-        )
-
-
-@dataclass(frozen=True)
-class CardEvaluation:
-    """Error rates on one list of trials."""
-
-    name: str
-    eer: float
-    interval: tuple[float, float] | None
-    """95 % interval over speakers"""
-    num_trials: int
-    num_speakers: int
-    note: str = ""
-
-    @property
-    def line(self) -> str:
-        shown = (
-            ""
-            if self.interval is None
-            else " ({:.2f} to {:.2f})".format(*(100 * bound for bound in self.interval))
-        )
-        note = f"; {self.note}" if self.note else ""
-        return (
-            f"| {_cell(self.name)} | {100 * self.eer:.2f} %{shown} | {self.num_trials:,} | "
-            f"{self.num_speakers:,}{note} |"
         )
 
 
@@ -140,7 +111,7 @@ class ModelCard:
         if begun := self._begun_from().get("hub"):
             metadata["base_model"] = begun
         if self.evaluations:
-            results = [_result(evaluation) for evaluation in self.evaluations]
+            results = [evaluation.hub_result() for evaluation in self.evaluations]
             metadata["model-index"] = [{"name": self.title, "results": results}]
         return metadata
 
@@ -206,7 +177,7 @@ class ModelCard:
             "| --- | --- | --- | --- | --- |",
         ]
         for corpus in self.training_data.get("corpora", ()):
-            page, name = corpus.get("page", ""), _cell(corpus.get("name", "")) or "unnamed"
+            page, name = corpus.get("page", ""), table_cell(corpus.get("name", "")) or "unnamed"
             named = f"[{name}]({page})" if page else name
             lines.append(
                 f"| {named} | {corpus['speakers']:,} | {corpus['utterances']:,} | "
@@ -268,37 +239,6 @@ class ModelCard:
         return "\n".join(f"- {limit}" for limit in limits)
 
 
-def read_evaluations(folders: Iterable[Path], weights_sha256: str) -> list[CardEvaluation]:
-    """Evaluations of these weights in folders of `timbral evaluate`; others are skipped."""
-    evaluations = []
-    for folder in folders:
-        path = folder / "evaluation.json"
-        if path.exists():
-            content = read_json(path)
-            if isinstance(content, dict) and "eer" not in content and "num_trials" in content:
-                continue  # a list without error rates
-            evaluation = _evaluation(content, path)
-            if content.get("weights_sha256") == weights_sha256:
-                evaluations.append(evaluation)
-    return evaluations
-
-
-def _evaluation(content: Any, path: Path) -> CardEvaluation:
-    try:
-        interval = content.get("eer_interval")
-        seen = content.get("num_seen_speakers") or content.get("num_seen_recordings")
-        return CardEvaluation(
-            Path(str(content["trial_list"])).name,
-            float(content["eer"]),
-            None if interval is None else (float(interval["low"]), float(interval["high"])),
-            int(content["num_trials"]),
-            int(content["num_speakers"]),
-            "seen in training, in part" if seen else "",
-        )
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise DataError(f"{path}: was not written by `timbral evaluate`; evaluate again") from None
-
-
 def write_card(folder: Path, card: ModelCard) -> None:
     """Write README.md, unless one exists that a user has written or changed."""
     path = folder / CARD_FILE
@@ -327,15 +267,6 @@ def _license_entry(license: str) -> dict[str, str]:
     )
 
 
-def _result(evaluation: CardEvaluation) -> dict[str, Any]:
-    """One entry of the Hub's model-index."""
-    return {
-        "task": {"type": "speaker-verification", "name": "Speaker verification"},
-        "dataset": {"name": evaluation.name, "type": evaluation.name},
-        "metrics": [{"type": "eer", "name": "EER (%)", "value": round(100 * evaluation.eer, 3)}],
-    }
-
-
 def _amount(data: Mapping[str, Any]) -> str:
     return (
         f"{data.get('speakers', 0):,} speakers, {data.get('utterances', 0):,} utterances, "
@@ -351,15 +282,15 @@ def _kept_old(choice: Any) -> list[str]:
         lines = [
             f"The weights are an average: {choice['share']:g} times the fine-tuned ones plus "
             f"{1 - choice['share']:g} times those that training started from, "
-            f"`{_cell(str(choice['start']))}`. The proportion was chosen on the speakers below, "
-            "so expect slightly worse results on others. EER in %, and the 95 % interval of its "
-            "change over speakers:",
+            f"`{table_cell(str(choice['start']))}`. The proportion was chosen on the speakers "
+            "below, so expect slightly worse results on others. EER in %, and the 95 % interval of "
+            "its change over speakers:",
             "",
             "| voices | speakers | start | now | change, points |",
             "| --- | --- | --- | --- | --- |",
         ]
         lines += [
-            f"| {_cell(str(voices['name']))} | {voices['speakers']:,} | "
+            f"| {table_cell(str(voices['name']))} | {voices['speakers']:,} | "
             f"{100 * voices['eer_of_start']:.2f} | {100 * voices['eer']:.2f} | "
             f"{100 * voices['low']:+.2f} to {100 * voices['high']:+.2f} |"
             for voices in choice["voices"]
@@ -367,8 +298,3 @@ def _kept_old(choice: Any) -> list[str]:
     except (KeyError, TypeError, ValueError):  # from another version, or changed by a user
         return []
     return ["\n".join(lines)]
-
-
-def _cell(text: str) -> str:
-    """Text escaped for a table cell, so that it cannot break the table."""
-    return json.dumps(text, ensure_ascii=False)[1:-1].replace("|", "\\|").replace("<", "&lt;")

@@ -30,7 +30,7 @@ from timbral.errors import CheckpointError
 __all__ = ["BITS", "PACKED_DIMENSIONS", "pack", "rounded", "unpack"]
 
 BITS = range(4, 9)
-"""of which weights can be packed"""
+"""numbers of bits in which weights can be packed"""
 SCALE, SHAPE = ":scale", ":shape"
 GROUP = 32
 PACKED_DIMENSIONS = (2, 3)
@@ -55,7 +55,7 @@ def pack(tensors: Mapping[str, Tensor], bits: int = 8) -> dict[str, Tensor]:
 
 def rounded(weight: Tensor, bits: int) -> Tensor:
     """A matrix or one-dimensional kernel, as it is read back from a file."""
-    return _multiplied(*_packed(weight.detach().float(), bits))
+    return _restored(*_packed(weight.detach().float(), bits))
 
 
 def unpack(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -79,12 +79,12 @@ def unpack(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
         scale, codes = tensors[name], unpacked.get(weight)
         if codes is None or not _fits(scale, codes):
             raise CheckpointError(f"{path}: {name} is not the scale of a packed weight")
-        unpacked[weight] = _multiplied(codes, scale)
+        unpacked[weight] = _restored(codes, scale)
     return unpacked
 
 
 def _describes(name: str) -> bool:
-    """Whether a tensor belongs to a packed one."""
+    """Whether a tensor is the scale or the shape of a packed one."""
     return name.endswith((SCALE, SHAPE))
 
 
@@ -99,7 +99,7 @@ def _packed(tensor: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     return numbers.to(torch.int8), scale
 
 
-def _multiplied(codes: Tensor, scale: Tensor) -> Tensor:
+def _restored(codes: Tensor, scale: Tensor) -> Tensor:
     values = (_grouped(codes.float()) * scale.float()[:, :, None]).flatten(1)
     return values[:, : codes[0].numel()].reshape(codes.shape)
 
@@ -119,7 +119,7 @@ def _as_bits(codes: Tensor, bits: int) -> Tensor:
 
 
 def _from_bits(packed: Tensor | None, shape: Tensor) -> Tensor | None:
-    """Whole numbers (int8) of the shape that `shape` tells; none if there are not so many."""
+    """Whole numbers (int8) of the shape in `shape`; None if it does not fit `packed`."""
     if packed is None or packed.dtype is not torch.uint8 or packed.ndim != 1:
         return None
     if shape.dtype is not torch.int32 or shape.ndim != 1 or not len(shape):

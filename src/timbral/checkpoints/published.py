@@ -180,7 +180,7 @@ PUBLISHED: dict[str, PublishedWeights] = {
             "e876de7154845cd668b599bd4866f1d354c723df",
         ),
         license="CC-BY-SA-3.0",
-        description="large WavLM under an ECAPA-TDNN, UniSpeech's, of which papers compute SIM-o",
+        description="large WavLM under an ECAPA-TDNN, UniSpeech's, with which papers compute SIM-o",
         architecture="wavlm-ecapa",
         format="unispeech",
         extra="hub",

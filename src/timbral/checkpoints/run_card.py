@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from timbral.checkpoints.card_evaluations import read_evaluations
 from timbral.checkpoints.checkpoint import find_checkpoint
 from timbral.checkpoints.model_card import (
     ModelCard,
     NetworkSizes,
-    read_evaluations,
     write_card,
 )
 from timbral.encoders.base import SpeakerEncoder

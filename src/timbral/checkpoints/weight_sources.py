@@ -14,6 +14,7 @@ from typing import Protocol
 
 from timbral.errors import CheckpointError, MissingExtraError, first_line
 from timbral.io.files import file_sha256
+from timbral.io.hub_client import NEEDS_CONSENT
 
 __all__ = ["Hub", "Shipped", "Source", "Wheel"]
 
@@ -165,7 +166,7 @@ class Hub:
             if damaged := self._damaged(folder):
                 raise CheckpointError(
                     f"{self.repository}: {damaged} was downloaded twice and is not the expected "
-                    "file; it was changed at its source, or is damaged on the way"
+                    "file; it was changed at its source, or damaged on the way"
                 )
         yield folder
 
@@ -183,10 +184,7 @@ class Hub:
                 force_download=again,
             )
         except GatedRepoError:
-            raise CheckpointError(
-                f"{self.repository}: requires consent: accept its terms on its page, then run `hf "
-                "auth login`"
-            ) from None
+            raise CheckpointError(f"{self.repository}: {NEEDS_CONSENT}") from None
         except Exception as error:  # the Hub's client raises its HTTP library's errors, too
             reason = first_line(error)
             raise CheckpointError(

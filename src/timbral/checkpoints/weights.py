@@ -52,8 +52,9 @@ def hash_weights(network: nn.Module) -> str:
 def build_encoder(config: object, stored_numbers: int | None = None) -> SpeakerEncoder:
     """The encoder of a config such as LstmConfig, newly initialized from torch's random state.
 
-    `stored_numbers` is how many numbers its weights in a file have; far more are not allocated.
-    Raises ConfigError for anything but an encoder's config, and for impossible sizes.
+    `stored_numbers` is the number of values in the file of its weights; a network that would need
+    far more is refused before it is allocated. Raises ConfigError for anything but an encoder's
+    config, and for impossible sizes.
     """
     limit = (
         nullcontext()

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import CALIBRATION_FILE, write_calibration
+from timbral.checkpoints.card_evaluations import read_evaluations
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.model_card import (
     CARD_FILE,
     ModelCard,
     NetworkSizes,
     is_own_card,
-    read_evaluations,
     write_card,
 )
 from timbral.config.schema import TrainConfig

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format, only_tensors
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    Format,
+    count_layers,
+    only_tensors,
+)
 from timbral.checkpoints.foreign.speechbrain import MARKS as ECAPA_MARKS
 from timbral.checkpoints.foreign.speechbrain import ecapa_tensors
 from timbral.checkpoints.foreign.transformers import MARK as WAVLM_MARK
@@ -52,18 +57,13 @@ def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:
     Models whose convolutions are layer-normalized (large) also normalize waves, and use pre-norm
     layers.
     """
-    layers = {
-        match[1]
-        for key in tensors
-        if (match := re.match(r"encoder\.transformer\.layers\.(\d+)\.", key))
-    }
     large = "encoder.frontend.norms.1.weight" in tensors
     try:
         hidden, channels = tensors["encoder.transformer.projection.weight"].shape
         buckets, heads = tensors["encoder.transformer.rel_attn_embed.weight"].shape
         return WavlmConfig(
             hidden_size=hidden,
-            num_hidden_layers=len(layers),
+            num_hidden_layers=count_layers(tensors, r"encoder\.transformer\.layers\.(\d+)\."),
             num_attention_heads=heads,
             intermediate_size=len(tensors["encoder.transformer.layers.0.intermediate_dense.bias"]),
             conv_dim=(channels,) * len(WavlmConfig.conv_dim),

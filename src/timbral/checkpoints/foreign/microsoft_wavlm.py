@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from timbral.checkpoints.foreign.base import rename, without_weight_norm
+from timbral.checkpoints.foreign.base import count_layers, rename, without_weight_norm
 
 __all__ = ["split_wavlm", "wavlm_sizes", "wavlm_tensors"]
 
@@ -73,7 +73,6 @@ def wavlm_sizes(wavlm: Mapping[str, Tensor]) -> dict[str, Any]:
 
     The largest distance of positions is in no tensor: it keeps WavLM's default.
     """
-    layers = {match[1] for key in wavlm if (match := re.match(LAYER, key))}
     convs = [
         wavlm[f"feature_extractor.conv_layers.{index}.0.weight"] for index in range(CONV_LAYERS)
     ]
@@ -82,7 +81,7 @@ def wavlm_sizes(wavlm: Mapping[str, Tensor]) -> dict[str, Any]:
     first = "encoder.layers.0."
     return {
         "hidden_size": len(wavlm["post_extract_proj.weight"]),
-        "num_hidden_layers": len(layers),
+        "num_hidden_layers": count_layers(wavlm, LAYER),
         "num_attention_heads": wavlm[f"{first}self_attn.grep_a"].numel(),
         "intermediate_size": len(wavlm[f"{first}fc1.weight"]),
         "conv_dim": tuple(len(each) for each in convs),

@@ -25,11 +25,12 @@ from timbral.checkpoints.foreign.base import (
     rename,
 )
 from timbral.checkpoints.foreign.redimnet_settings import KEY, Settings, read_settings
+from timbral.checkpoints.foreign.wespeaker_classifier import CLASSIFIER
 from timbral.encoders.redimnet.log_mels import mel_filters, mel_window
 from timbral.encoders.redimnet.redimnet_config import RedimnetConfig
 from timbral.errors import CheckpointError
 
-__all__ = ["MARKS", "REDIMNET", "WESPEAKERS", "converted", "is_wespeakers"]
+__all__ = ["MARKS", "REDIMNET", "WESPEAKER_FRONT_END", "converted", "is_wespeakers"]
 
 MARKS = (
     "backbone.fin_wght1d.w",
@@ -40,8 +41,8 @@ MARKS = (
 )
 FRONT_END = "spec."
 UNUSED = re.compile(r"^(?:spec|cls_head)\.")
-WESPEAKERS = ("projection.", "frontend.")
-"""prefixes of WeSpeaker's classifier over the training speakers, and of its front-end"""
+WESPEAKER_FRONT_END = "frontend."
+"""prefix of WeSpeaker's front-end"""
 LARGEST_DIFFERENCE = 2e-3
 """between filters and windows computed in float32 and in float64"""
 
@@ -179,7 +180,7 @@ def _stage(state: Mapping[str, Tensor], index: int) -> dict[str, int]:
         "mel_stride": mel_stride,
         "frame_stride": frame_stride,
         "context": context[0] if context else 0,
-        "blocks": len({m[1] for key in inside if (m := re.match(rf"{before}(\d+)\.conv_bl", key))}),
+        "blocks": count_layers(inside, rf"{before}(\d+)\.conv_block\."),
     }
 
 
@@ -243,7 +244,7 @@ def _reordered(name: str, tensor: Tensor, order: Tensor | None) -> Tensor:
 
 def is_wespeakers(content: Content) -> bool:
     """Whether WeSpeaker's classifier or front-end is next to the tensors of a ReDimNet2."""
-    return any(str(name).startswith(WESPEAKERS) for name in content.values)
+    return any(str(name).startswith((CLASSIFIER, WESPEAKER_FRONT_END)) for name in content.values)
 
 
 REDIMNET = Format(

@@ -13,7 +13,7 @@ from timbral.errors import CheckpointError
 __all__ = ["check_pooling", "layer_name"]
 
 BINS_LEFT = 10
-"""of 80 filter banks, after three strides of two"""
+"""bins of 80 filter banks that are left after three strides of two"""
 
 NAMES: tuple[tuple[str, str], ...] = (
     (r"^conv1\.", "conv."),

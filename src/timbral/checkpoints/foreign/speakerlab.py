@@ -16,13 +16,12 @@ from timbral.checkpoints.foreign.base import (
 )
 from timbral.checkpoints.foreign.speakerlab_eres2net import MARKS as ERES2NET_V2_MARKS
 from timbral.checkpoints.foreign.speakerlab_eres2net import convert_eres2net_v2
+from timbral.checkpoints.foreign.wespeaker_classifier import has_classifier
 from timbral.encoders.campplus import CampplusConfig
 from timbral.errors import CheckpointError
 
-__all__ = ["CLASSIFIER", "MARKS", "SPEAKER_3D", "campplus_tensors", "has_classifier"]
+__all__ = ["MARKS", "SPEAKER_3D", "campplus_tensors"]
 
-CLASSIFIER = "projection."
-"""prefix of the classifier of WeSpeaker, whose CAM++ has the same tensors"""
 MARKS = ("xvector.tdnn.linear.weight", "head.conv1.weight")
 
 NAMES: tuple[tuple[str, str], ...] = (
@@ -75,14 +74,9 @@ def convert(content: Content) -> ConvertedWeights:
     return ConvertedWeights(CampplusConfig(embedding_dim=embedding), tensors)
 
 
-def has_classifier(content: Content) -> bool:
-    """Whether WeSpeaker's classifier over the training speakers is next to the encoder."""
-    return any(str(name).startswith(CLASSIFIER) for name in content.values)
-
-
 SPEAKER_3D = Format(
     "CAM++ and ERes2NetV2 of 3D-Speaker, campplus_*.pt / .bin, pretrained_eres2netv2*.ckpt",
     (MARKS, ERES2NET_V2_MARKS),
     convert,
-    fits=lambda content: not has_classifier(content),
+    fits=lambda content: not has_classifier(content),  # WeSpeaker's CAM++ has the same tensors
 )

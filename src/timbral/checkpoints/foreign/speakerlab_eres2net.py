@@ -40,7 +40,7 @@ NAMES: tuple[tuple[str, str], ...] = (
     (r"\.local_att\.3\.", ".gate."),
     (r"\.local_att\.4\.", ".gate_norm."),
 )
-"""of the layers that ResNets lack"""
+"""names of the layers that ResNets lack"""
 
 
 def convert_eres2net_v2(content: Content) -> ConvertedWeights:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
@@ -17,6 +16,7 @@ from timbral.checkpoints.foreign.base import (
     rename,
 )
 from timbral.checkpoints.foreign.microsoft_wavlm import split_wavlm, wavlm_sizes, wavlm_tensors
+from timbral.checkpoints.foreign.res2net_channels import last_group_first
 from timbral.encoders.wavlm_ecapa import WavlmEcapaConfig
 from timbral.errors import CheckpointError
 
@@ -69,21 +69,15 @@ def convert(content: Content) -> ConvertedWeights:
 def ecapa_tensors(state: Mapping[str, Tensor], channels: int, scale: int) -> dict[str, Tensor]:
     """Tensors of the ECAPA-TDNN and of the layers' weights, as tensors of a `SmallEcapa`.
 
-    In a Res2Net block the last group of channels passes through, but in timbral's the first one, so
-    the channels of its input and output layers are rotated, as for WeSpeaker's.
+    `channels` is the width of its blocks, `scale` the number of groups in a Res2Net block.
     """
-    moved = torch.arange(channels).roll(channels // scale)
     tensors: dict[str, Tensor] = {}
     for key, tensor in state.items():
         name = re.sub(r"^layer([234])\.", lambda match: f"pooling.blocks.{int(match[1]) - 2}.", key)
         name = rename(name, NAMES)
         if AS_MATRIX.match(name) and tensor.ndim == 3:
             tensor = tensor[:, :, 0]
-        elif ".tdnn1." in name and tensor.ndim:
-            tensor = tensor[moved]
-        elif name.endswith(".tdnn2.conv.weight"):
-            tensor = tensor[:, moved]
-        tensors[name] = tensor.contiguous()
+        tensors[name] = last_group_first(name, tensor, channels, scale).contiguous()
     return tensors
 
 

@@ -16,6 +16,7 @@ from timbral.checkpoints.foreign.base import (
     only_tensors,
 )
 from timbral.checkpoints.foreign.residual_networks import check_pooling, layer_name
+from timbral.checkpoints.foreign.wespeaker_classifier import without_classifier
 from timbral.encoders.resnet import ResnetConfig
 
 __all__ = ["PYANNOTE", "WESPEAKER"]
@@ -23,17 +24,11 @@ __all__ = ["PYANNOTE", "WESPEAKER"]
 MARKS = ("seg_1.weight", "conv1.weight", "layer1.0.conv2.weight", "layer4.0.conv2.weight")
 PYANNOTE_PREFIX = "resnet."
 """prefix of the network in pyannote's wrapper"""
-CLASSIFIER = "projection."
-"""prefix of the classifier over the training speakers, which WeSpeaker keeps in the same file"""
 
 
 def convert(content: Content) -> ConvertedWeights:
     """Convert WeSpeaker's ResNet with temporal statistics pooling by renaming its layers."""
-    state = {
-        name: tensor
-        for name, tensor in only_tensors(content.values).items()
-        if not name.startswith(CLASSIFIER)
-    }
+    state = without_classifier(content)
     tensors = {f"encoder.{layer_name(key)}": tensor for key, tensor in state.items()}
     return ConvertedWeights(_config(state), tensors)
 

@@ -12,10 +12,10 @@ from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
     Format,
-    only_tensors,
     rename,
 )
 from timbral.checkpoints.foreign.microsoft_wavlm import split_wavlm, wavlm_sizes, wavlm_tensors
+from timbral.checkpoints.foreign.wespeaker_classifier import without_classifier
 from timbral.encoders.wavlm_mhfa import WavlmMhfaConfig
 from timbral.errors import CheckpointError
 
@@ -32,8 +32,6 @@ MARKS = (
     f"{HEAD}pooling_fc.weight",
     f"{WAVLM}encoder.layers.0.self_attn.grep_a",
 )
-CLASSIFIER = "projection."
-"""prefix of the classifier over the training speakers, which WeSpeaker keeps in the same file"""
 NAMES = (
     (r"^back_end\.weights_k$", "pooling.key_sum.layer_weights"),
     (r"^back_end\.weights_v$", "pooling.value_sum.layer_weights"),
@@ -48,7 +46,7 @@ MASKED = "encoder.transformer.masked_spec_embed"
 
 def convert(content: Content) -> ConvertedWeights:
     """Convert any size of WavLM with MHFA; waves are not normalized, as in BUT's code."""
-    wavlm, state = split_wavlm(only_tensors(content.values), WAVLM)
+    wavlm, state = split_wavlm(without_classifier(content), WAVLM)
     try:
         config = _config(wavlm, state)
     except KeyError as error:
@@ -63,8 +61,7 @@ def convert(content: Content) -> ConvertedWeights:
             if not name.startswith("encoder.transformer.layer_norm.")
         }
     for key, tensor in state.items():
-        if not key.startswith(CLASSIFIER):
-            tensors[f"encoder.{rename(key, NAMES)}"] = tensor.contiguous()
+        tensors[f"encoder.{rename(key, NAMES)}"] = tensor.contiguous()
     return ConvertedWeights(config, tensors, content.step, Preprocessing(min_rms_dbfs=None))
 
 

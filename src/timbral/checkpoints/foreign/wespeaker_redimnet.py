@@ -17,11 +17,11 @@ from timbral.checkpoints.foreign.base import (
     ConvertedWeights,
     Format,
     check_marks,
-    only_tensors,
 )
 from timbral.checkpoints.foreign.redimnet import MARKS as AUTHORS_MARKS
-from timbral.checkpoints.foreign.redimnet import WESPEAKERS, converted, is_wespeakers
+from timbral.checkpoints.foreign.redimnet import WESPEAKER_FRONT_END, converted, is_wespeakers
 from timbral.checkpoints.foreign.redimnet_settings import Settings, check_features, check_network
+from timbral.checkpoints.foreign.wespeaker_classifier import without_classifier
 from timbral.config.parsing import parse_document
 from timbral.encoders.redimnet.redimnet_config import KALDI_HOP
 from timbral.errors import CheckpointError, ConfigError
@@ -35,7 +35,6 @@ FIRST_MARKS = (
     "pool.linear2.weight",
     "seg_1.weight",
 )
-CLASSIFIER, FRONT_END = WESPEAKERS
 SUMS = re.compile(r"^backbone\.inputs_weights\.(\d+)$")
 STAGE = re.compile(r"^backbone\.stage(\d+)\.(\d+)\.")
 GROUPED = re.compile(r"conv_block\.(?:conv1|dwconvs\.0)\.weight$")
@@ -50,9 +49,8 @@ FLATTENED = "ReDimNet2B6"
 def convert(content: Content) -> ConvertedWeights:
     """Convert any size of either with a single linear layer."""
     state = {
-        key.removeprefix(FRONT_END): tensor
-        for key, tensor in only_tensors(content.values).items()
-        if not key.startswith(CLASSIFIER)
+        key.removeprefix(WESPEAKER_FRONT_END): tensor
+        for key, tensor in without_classifier(content).items()
     }
     if "seg_2.weight" in state:
         raise CheckpointError("a ReDimNet of WeSpeaker with two linear layers is not supported")

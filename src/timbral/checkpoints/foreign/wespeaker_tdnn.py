@@ -5,22 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
     Format,
-    only_tensors,
     rename,
 )
-from timbral.checkpoints.foreign.speakerlab import (
-    CLASSIFIER,
-    campplus_tensors,
-    has_classifier,
-)
+from timbral.checkpoints.foreign.res2net_channels import last_group_first
 from timbral.checkpoints.foreign.speakerlab import MARKS as CAMPPLUS_MARKS
+from timbral.checkpoints.foreign.speakerlab import campplus_tensors
+from timbral.checkpoints.foreign.wespeaker_classifier import has_classifier, without_classifier
 from timbral.encoders.campplus import CampplusConfig
 from timbral.encoders.ecapa import EcapaConfig
 from timbral.errors import CheckpointError
@@ -51,41 +47,27 @@ NAMES = (
 )
 VECTORS = re.compile(r"^asp\.(hidden|scores)\.weight$")
 """convolutions of kernel 1 that are linear layers here"""
-BEFORE, AFTER = re.compile(r"\.tdnn1\."), re.compile(r"\.tdnn2\.conv\.weight$")
 
 
 def convert_campplus(content: Content) -> ConvertedWeights:
     """Convert WeSpeaker's CAM++: the same tensors as 3D-Speaker's, with other filter banks."""
-    embedding, tensors = campplus_tensors(_without_classifier(content))
+    embedding, tensors = campplus_tensors(without_classifier(content))
     config = CampplusConfig(embedding_dim=embedding, filter_banks="wespeaker")
     return ConvertedWeights(config, tensors)
 
 
 def convert_ecapa(content: Content) -> ConvertedWeights:
-    """Convert ``ECAPA_TDNN`` or ``ECAPA_TDNN_GLOB`` of any width, with ASTP pooling.
-
-    In a Res2Net block the last group of channels passes through, but in timbral's the first one:
-    the channels of its input and output layers are rotated.
-    """
-    state = _without_classifier(content)
+    """Convert ``ECAPA_TDNN`` or ``ECAPA_TDNN_GLOB`` of any width, with ASTP pooling."""
+    state = without_classifier(content)
     config = _ecapa_config(state)
-    moved = torch.arange(config.channels).roll(config.channels // config.res2net_scale)
     tensors = {}
     for key, tensor in state.items():
         name = re.sub(r"^layer([234])\.", lambda match: f"blocks.{int(match[1]) - 2}.", key)
         name = rename(name, NAMES)
         weight = tensor[:, :, 0] if VECTORS.match(name) and tensor.ndim == 3 else tensor
-        if BEFORE.search(name) and weight.ndim:
-            weight = weight[moved]
-        elif AFTER.search(name):
-            weight = weight[:, moved]
+        weight = last_group_first(name, weight, config.channels, config.res2net_scale)
         tensors[f"encoder.{name}"] = weight
     return ConvertedWeights(config, tensors)
-
-
-def _without_classifier(content: Content) -> dict[str, Tensor]:
-    tensors = only_tensors(content.values)
-    return {name: each for name, each in tensors.items() if not name.startswith(CLASSIFIER)}
 
 
 def _ecapa_config(state: Mapping[str, Tensor]) -> EcapaConfig:

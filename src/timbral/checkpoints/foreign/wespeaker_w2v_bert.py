@@ -44,7 +44,7 @@ NAMES = (
 PRODUCTS = re.compile(r"\.(?:pointwise_conv\d|hidden|scores)\.weight$")
 """convolutions of kernel 1, which are linear layers here"""
 RIGHT_POSITIONS = 8
-"""of w2v-BERT 2.0; the split of distances between both sides is in no tensor"""
+"""positions to the right in w2v-BERT 2.0; no tensor says how distances are split between sides"""
 
 
 def convert(content: Content) -> ConvertedWeights:

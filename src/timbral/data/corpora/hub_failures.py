@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from timbral.data.corpora.hub_dataset import HubDataset
 from timbral.errors import DataError, TimbralError
+from timbral.io.hub_client import NEEDS_CONSENT
 
 __all__ = ["one_line_failures"]
 
@@ -35,10 +36,7 @@ def _failure(name: HubDataset, error: Exception) -> DataError:
     )
 
     reasons: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
-        (
-            (GatedRepoError,),
-            "requires consent: accept its terms on its page, then run `hf auth login`",
-        ),
+        ((GatedRepoError,), NEEDS_CONSENT),
         (
             (RepositoryNotFoundError,),
             "the Hugging Face Hub has no such dataset, or you may not read it (a private one needs "

@@ -25,6 +25,7 @@ from timbral.data.manifest import Manifest
 from timbral.errors import DataError, MissingExtraError, did_you_mean
 from timbral.io.cache import cache_folder, cache_lock
 from timbral.io.files import read_json, write_json
+from timbral.io.hub_client import hub_client
 
 if TYPE_CHECKING:
     from datasets import DatasetBuilder
@@ -104,11 +105,7 @@ def _check_access(name: HubDataset) -> None:
     """Raise the error of the Hub's client for a dataset that is missing or not accessible."""
     if _is_offline():
         return
-    from huggingface_hub import HfApi
-
-    from timbral.version import __version__
-
-    client = HfApi(library_name="timbral", library_version=__version__)
+    client = hub_client(str(name))
     info = client.dataset_info(name.repository, revision=name.revision or None)
     if info.gated:
         client.auth_check(name.repository, repo_type="dataset")
