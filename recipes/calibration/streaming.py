@@ -27,6 +27,7 @@ from timbral.calibration.conditions import Conditions
 from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
+from timbral.inference.sides import load_sides
 from timbral.inference.streaming import (
     FIRST_LOOK,
     LOOK_FACTOR,
@@ -52,7 +53,7 @@ CHUNK = RATE // 4
 
 def voice(embedder: Embedder, wave: Wave) -> tuple[Vectors, Conditions]:
     """The vector and conditions of speech, however little it is."""
-    (side,) = embedder._sides({"samples": wave}, RATE)
+    (side,) = load_sides(embedder.loader, embedder.encode_preprocessed, {"samples": wave}, RATE)
     return side.voice, side.conditions
 
 

@@ -21,7 +21,7 @@ from timbral.audio.quality.measure import measure
 from timbral.audio.quality.measures import Quality
 from timbral.encoders.native_windows import Windows
 from timbral.errors import AudioError
-from timbral.inference.recordings import name_of, read_recording
+from timbral.inference.recordings import name_of, read_recording, too_short
 from timbral.io.threads import map_ahead
 from timbral.io.types import Floats
 
@@ -90,7 +90,10 @@ class RecordingLoader:
         sample_rate: float | None,
         samples: int,
     ) -> Iterator[list[Wave]]:
-        """Recordings in order, loaded in threads, in lists of `samples` or more (but the last)."""
+        """Recordings in order, in lists with `samples` or more in all, except the last list.
+
+        They are loaded in threads.
+        """
 
         def load(row: int) -> Wave:
             return self.load(recordings[row], f"{argument}[{row}]", sample_rate)
@@ -138,9 +141,5 @@ class RecordingLoader:
         with failures_of(name):
             wave, kept = self.preprocessing.with_times(samples, rate, self.sample_rate, name)
         if wave.size < self.min_samples:
-            reason = (
-                f"{wave.size / self.sample_rate:.3f} s of audio is too short; "
-                f"{self.encoder} needs {self.min_samples / self.sample_rate:.2f} s or more"
-            )
-            raise AudioError(name, reason, "too-short")
+            raise too_short(name, wave.size, self.sample_rate, self.encoder, self.min_samples)
         return wave, kept

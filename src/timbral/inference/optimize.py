@@ -35,7 +35,7 @@ FOLDED: dict[type[SpeakerEncoder], Callable[[Any, torch.dtype], InferenceNetwork
     CampplusEncoder: FoldedCampplus,
     SmallCampplusEncoder: FoldedCampplus,
 }
-"""how networks of exactly these classes are folded; others compute unchanged"""
+"""how networks of exactly these classes are folded; those of other classes are not"""
 IN_8_BITS: dict[type[SpeakerEncoder], Callable[[Any], InferenceNetwork]] = {
     CampplusEncoder: ByteCampplus,
     SmallCampplusEncoder: ByteCampplus,

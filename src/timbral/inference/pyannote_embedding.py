@@ -21,7 +21,7 @@ from timbral.io.types import Vectors
 __all__ = ["PyannoteEmbedding"]
 
 LEAST_WEIGHT = 0.5
-"""value of a mask from which on a sample is used"""
+"""smallest value of a mask with which a sample is used"""
 
 
 class PyannoteEmbedding:
@@ -69,7 +69,7 @@ class PyannoteEmbedding:
                 segmentation; each is stretched to the samples, which count from 0.5 on. None: all
 
         Returns:
-            vectors; a row is NaN where too little is left, or only silence, as pyannote has it
+            vectors; as in pyannote, a row is NaN if its mask leaves too little, or only silence
 
         Raises InputError for other shapes.
         """

@@ -1,4 +1,4 @@
-"""The accepted forms of recordings, and reading their samples."""
+"""The forms of recordings that the Embedder accepts, and how their samples are read."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ __all__ = [
     "one_channel",
     "read_recording",
     "several_recordings",
+    "too_short",
     "whole_rate",
 ]
 
@@ -74,6 +75,15 @@ def no_finite_vector(name: str) -> AudioError:
         "are damaged"
     )
     return AudioError(name, reason, "not-finite")
+
+
+def too_short(name: str, samples: int, sample_rate: int, encoder: str, least: int) -> AudioError:
+    """The error for a recording of `samples`, of which `encoder` needs `least`."""
+    reason = (
+        f"{samples / sample_rate:.3f} s of audio is too short; {encoder} needs "
+        f"{least / sample_rate:.2f} s or more"
+    )
+    return AudioError(name, reason, "too-short")
 
 
 def check_finite(vectors: Vectors, names: Sequence[str]) -> Vectors:

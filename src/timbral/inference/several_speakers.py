@@ -51,10 +51,10 @@ def several_speakers_of(embedder: Embedder, wave: Wave) -> Risk | None:
 
 
 def cluster_distances(vectors: Vectors) -> tuple[float, float, int]:
-    """Distances of the two clusters of unit vectors (W, E), and the size of the smaller one.
+    """Distances of two clusters of unit vectors (W, E), and the size of the smaller one.
 
-    They are the cosine distance of the clusters' means, and the ratio of the mean distance across
-    to that within the clusters.
+    Returns the cosine distance of the clusters' means, the ratio of the mean distance between
+    vectors of different clusters to that within clusters, and the size.
     """
     labels = spherical_k_means(vectors, 2)
     first, second = vectors[labels == 0], vectors[labels == 1]

@@ -87,7 +87,7 @@ def _load(
 
 
 def compare_sides(one: Side, other: Side, question: Question) -> Decision:
-    """The decision of `Embedder.verify` on two sides, with warnings of their recordings' risks.
+    """The decision of `Embedder.verify` on two sides, with warnings about their recordings.
 
     A calibration does not apply to sounds without speech, so there is no decision on them, except
     by a given threshold.

@@ -20,7 +20,7 @@ CUT_VERSION = 2
 LEAST_FRACTION = 0.2
 """smallest fraction of the windows in each part"""
 PART_SECONDS = (0.25, 30.0)
-"""the shortest part, and the most that is used of a long one, next to the moment"""
+"""shortest and longest part; of a longer one only the seconds next to the moment are used"""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def parts_of(embedder: Embedder, waves: list[Wave]) -> list[RecordingParts | Non
     """The parts of recordings, given as waves (T,) from `embedder.load_audio`, in few batches.
 
     The moment is where the mean vectors of the windows before and after it have the lowest cosine;
-    a window whose middle it is belongs to neither. None for a recording with fewer than two windows
-    that are mostly speech.
+    a window around it belongs to neither. None for a recording with fewer than two windows that are
+    mostly speech.
     """
     rate, min_samples = embedder.sample_rate, embedder.runtime.network.min_samples
     shortest, longest = (round(seconds * rate) for seconds in PART_SECONDS)
@@ -77,15 +77,16 @@ def _encode(embedder: Embedder, waves: list[Wave], ranges: list[Ints]) -> list[V
 def _cut(ranges: Ints, vectors: Vectors, extent: tuple[int, int], lengths: tuple[int, int]) -> Ints:
     """Start and end samples (2, 2) of both parts; (0, 2) if there are none.
 
-    Windows (W, 2) of samples with their vectors (W, E), where speech begins and ends, and how long
-    a part is at least and at most. The moment lies between two windows, or in the middle of one,
-    which belongs to neither then, as both voices may be in it.
+    `ranges` (W, 2) and `vectors` (W, E) are those of windows, `extent` is the start and end of
+    speech, `lengths` the least and the most of a part, all in samples. The moment is between two
+    windows, or in the middle of one, which then belongs to neither part, as it may contain both
+    voices.
 
         [────────]                            windows overlap by half
              [────────]
                   [────────]
-          └ before ┘└─ behind ─┘              between the last two: in the middle of both together
-          └─ before ─┘└ behind ┘              in the middle of the last but one
+          └ before ┘└─ after ──┘              between the last two: in the middle of both together
+          └─ before ─┘└─ after ┘              in the middle of the last but one
     """
     finite = finite_rows(vectors)
     ranges, vectors = ranges[finite], unit_length(vectors[finite])
@@ -99,7 +100,7 @@ def _cut(ranges: Ints, vectors: Vectors, extent: tuple[int, int], lengths: tuple
 
 
 def _candidates(ranges: Ints, vectors: Vectors) -> tuple[Ints, Floats]:
-    """Moments (M,), in their order, and the cosines of the mean vectors before and behind them."""
+    """Moments (M,), in order, and the cosines of the mean vectors before and after them."""
     count = len(ranges)
     edge = max(1, int(LEAST_FRACTION * count))
     sums = np.cumsum(np.pad(vectors, ((1, 0), (0, 0))), axis=0, dtype=np.float64)

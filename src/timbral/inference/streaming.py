@@ -3,7 +3,7 @@
 Wald's test (Sequential tests of statistical hypotheses, Annals of Mathematical Statistics 1945)
 stops when the likelihood ratio of all speech so far leaves an interval. Whenever it stops, a true
 likelihood ratio reaches 1 / α for different speakers in at most a fraction α of the cases (Ville's
-inequality), so testing often does not cost what it costs with a fixed threshold.
+inequality), so frequent tests do not raise the error rate, as they would with a fixed threshold.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ __all__ = ["Enrolled", "StoppingBounds", "StreamState", "StreamingVerifier"]
 FIRST_LOOK = 1.0
 """seconds of net speech before anything is decided"""
 LOOK_FACTOR = 1.25
-"""factor of net speech until the next look, so that all looks together cost a few times the last
-one"""
+"""factor of net speech until the next look, so that all looks cost a few times the last one"""
 
 Verdict: TypeAlias = Literal["same", "different", "undecided"]
 Measure: TypeAlias = Callable[[Vectors, str, float], tuple[Vectors, Conditions] | None]

@@ -28,8 +28,8 @@ WINDOWS_PER_BATCH = {"cpu": 64, "cuda": 1024}
 SECONDS_PER_BATCH = {"cpu": 16, "cuda": 2048}
 """padded seconds per batch of whole utterances; on a CPU limited by the cache"""
 INT8_BATCHES = 3
-"""how many times as long a batch is in 8 bits: its numbers take less memory, and the fixed cost of
-a call weighs more"""
+"""factor of a batch's length in 8 bits, where numbers take less memory, and the fixed cost of a
+call is a larger fraction"""
 PADDED_SECONDS = 0.5
 """lengths of batches are multiples of this, because oneDNN caches compiled kernels by shape: with
 few shapes CAM++ takes two thirds of the memory, and a tenth less time in bf16"""
@@ -88,11 +88,10 @@ class TorchRuntime:
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
         """Waves (T,) at the network's rate, `min_samples` or longer, to vectors (N, E).
 
-        Each vector equals that of its wave alone (to 1e-5; in bf16 to 4e-3, because oneDNN rounds
-        sums in another order for other shapes of a batch; in tf32 to 1e-3; in int8 exactly). With
-        `windows` it is the mean of their unit vectors. Without, utterances are embedded whole;
-        those longer than `longest_seconds` are split into equal segments, whose unit vectors are
-        averaged.
+        Each vector equals that of its wave alone: to 1e-5; in bf16 to 4e-3, because oneDNN sums in
+        another order for other shapes of a batch; in tf32 to 1e-3; in int8 exactly. With `windows`
+        it is the mean of their unit vectors. Without, utterances are embedded whole; those longer
+        than `longest_seconds` are split into equal segments, whose unit vectors are averaged.
         """
         if not len(waves):
             return np.empty((0, self.network.embedding_dim), dtype=np.float32)

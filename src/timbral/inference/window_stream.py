@@ -1,4 +1,4 @@
-"""The windows of a recording that comes in chunks: the vectors of `encode_windows`, in time.
+"""The windows of a recording that arrives in chunks, with the vectors of `encode_windows`.
 
 samples   ─────────────────────┐ so many have come
 windows   [──────────]         │  given
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from timbral.audio.decode import Wave
 from timbral.audio.streamed import StreamedPreprocessing
 from timbral.encoders.native_windows import Windows
-from timbral.errors import AudioError, InputError
-from timbral.inference.recordings import check_finite, one_channel
+from timbral.errors import InputError
+from timbral.inference.recordings import check_finite, one_channel, too_short
 from timbral.inference.windows import native_ranges
 from timbral.io.types import Floats, Ints, Vectors
 
@@ -179,13 +179,11 @@ class WindowStream:
         self._check_open()
         self.closed = True
         self._hold(self._prepared.close("samples"))
-        least, rate = self._encoder.min_samples, self._encoder.sample_rate
-        if self._total < least:
-            reason = (
-                f"{self._total / rate:.3f} s of audio is too short; {self._encoder.name} needs "
-                f"{least / rate:.2f} s or more"
+        encoder = self._encoder
+        if self._total < encoder.min_samples:
+            raise too_short(
+                "samples", self._total, encoder.sample_rate, encoder.name, encoder.min_samples
             )
-            raise AudioError("samples", reason, "too-short")
         given = self._give(self._windows.last_ranges(self._next, self._total))
         self._held = []
         return given

@@ -11,7 +11,7 @@ from timbral.io.types import Ints
 __all__ = ["native_ranges", "sliding_windows", "window_ranges", "window_sizes"]
 
 WINDOW_SECONDS = 1.5
-"""for encoders without windows of their own"""
+"""default length of windows, for encoders without windows of their own"""
 
 
 def native_ranges(windows: Windows, samples: int, hop_samples: int) -> Ints:

@@ -1,12 +1,13 @@
-"""Channels kept as codes of u8, and norms with a ReLU before products of them.
+"""Channels stored as codes of 8 bits (u8), and batch norms with a ReLU computed on codes.
 
-A code k of channel c stands for low[c] + k step[c]. A norm and the ReLU behind it are a clamp of
-codes and no rounding again:
+Code k of channel c stands for the number low[c] + k step[c]. A norm and the ReLU after it become a
+clamp of codes, so no channel is rounded a second time:
 
-    relu(a x + b) = a step (max(k, T) - T)   with the threshold T = round((-b / a - low) / step),
-                                             a > 0, and min for a < 0
+    relu(a x + b) = a step (max(k, T) - T)   with T = round((-b / a - low) / step), for a > 0;
+                                             for a < 0 with min instead of max
 
-The bias of the product makes up for what is rounded, on average of numbers that were seen.
+Only T is rounded. The bias of the next product corrects the mean error of that, on the recordings
+that were seen.
 """
 
 from __future__ import annotations
@@ -29,37 +30,40 @@ from timbral.inference.optimized.byte_products import (
 from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 
-__all__ = ["ONE", "ByteChannels", "ClampedProduct", "relu_behind"]
+__all__ = ["ONE", "ByteChannels", "ClampedProduct", "relu_after"]
 
 ONE = Code(1.0)
-"""of numbers that are to be codes as they are"""
+"""the code of numbers that are already scaled to be codes"""
 MARGIN = 0.3
-"""on either side of a channel, of the range that was seen: what is beyond is cut off"""
+"""by which the range seen of a channel is extended on either side, as a fraction of it; numbers
+beyond are clipped"""
 DEVIATIONS = 5.0
-"""on either side of a channel's mean that are kept, too: of those that the encoder's norms know
-from its training, for few voices show what others have"""
+"""standard deviations on either side of a channel's mean that its range includes, by the statistics
+of the encoder's norms, as the few voices seen do not show the range of all"""
 OWN_RANGE = 0.8
-"""a step is the range of its channel to this power, times the largest range of all to the rest:
-with steps of very different sizes the weights are rounded worse"""
+"""exponent of a channel's range in its step: below 1, because weights for steps of very different
+sizes are rounded worse"""
 LEAST_RANGE = 1e-3
-"""of the largest"""
+"""smallest range of a channel, as a fraction of the largest"""
 
 
 @dataclass(frozen=True)
 class ByteChannels:
-    """Of each channel what code 0 stands for, a multiple of what a code more does (C,); in
-    float64."""
+    """The numbers that codes of C channels stand for (C,), in float64.
+
+    `low` is the number of code 0, a multiple of `step`, the difference between two codes.
+    """
 
     low: Tensor
     step: Tensor
 
     @classmethod
     def for_numbers(cls, seen: Range, known: Range | None = None) -> ByteChannels:
-        """`known` is what the numbers reach in training."""
+        """Codes for numbers with the range `seen` on recordings, and `known` from training."""
         margin = MARGIN * (seen.high - seen.low)
         wide = Range(seen.low - margin, seen.high + margin)
         wide = wide if known is None else wide | known
-        low = torch.where(seen.low >= 0, wide.low.clamp(min=0.0), wide.low)  # behind a ReLU
+        low = torch.where(seen.low >= 0, wide.low.clamp(min=0.0), wide.low)  # after a ReLU
         width = wide.high - low
         largest = width.max().clamp(min=1e-9)
         width = torch.maximum(width, LEAST_RANGE * largest)
@@ -68,31 +72,31 @@ class ByteChannels:
 
     @classmethod
     def before(cls, norm: BatchNorm, seen: Range) -> ByteChannels:
-        """For what goes into a norm."""
+        """Codes for the inputs of a norm."""
         assert norm.running_mean is not None, "our encoders keep running statistics"
         assert norm.running_var is not None
         mean, width = norm.running_mean.double(), norm.running_var.double().sqrt() * DEVIATIONS
         return cls.for_numbers(seen, Range(mean - width, mean + width))
 
     @classmethod
-    def behind(cls, norm: BatchNorm, seen: Range) -> ByteChannels:
-        """For what comes out of a norm and a ReLU."""
+    def after(cls, norm: BatchNorm, seen: Range) -> ByteChannels:
+        """Codes for the outputs of a norm and the ReLU after it."""
         width = norm.weight.double().abs() * DEVIATIONS
         return cls.for_numbers(seen.relu(), Range(norm.bias - width, norm.bias + width).relu())
 
     @classmethod
-    def beside(cls, channels: Sequence[ByteChannels]) -> ByteChannels:
+    def concatenated(cls, channels: Sequence[ByteChannels]) -> ByteChannels:
         lows, steps = zip(*((each.low, each.step) for each in channels), strict=True)
         return cls(torch.cat(lows), torch.cat(steps))
 
     def normalized(self, norm: BatchNorm) -> ByteChannels:
-        """What the same codes stand for behind a norm; a step may be below zero there, or zero."""
+        """What the same codes stand for after a norm, where steps may be negative or zero."""
         scale, offset = norm.scale_and_offset()
         return ByteChannels(self.low * scale + offset, self.step * scale)
 
     @property
     def zero(self) -> Tensor:
-        """The codes (C,) that are nearest to the number 0."""
+        """The codes (C,) nearest to the number 0."""
         exact = -self.low / torch.where(self.step == 0, torch.inf, self.step)
         return exact.round().clamp(0, LARGEST_CODE).to(torch.uint8)
 
@@ -100,15 +104,18 @@ class ByteChannels:
         return ByteChannels(self.low[channels], self.step[channels])
 
     def as_codes(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (C, ...) and `bias` (C,) with which numbers, to be rounded, are codes."""
+        """Weights (C, ...) and bias (C,) whose outputs are codes, except for rounding."""
         step = self.step.view(-1, *(1,) * (weight.dim() - 1))
         return weight.double() / step, (bias - self.low) / self.step
 
     def rounded(
         self, matrix: Tensor, bias: Tensor, inputs: Moments, made: ByteChannels | None = None
     ) -> RoundedWeights:
-        """Weights for codes of these channels, in place of a matrix (O, C) of numbers, whose
-        moments are `inputs`; they make numbers, or codes of `made`."""
+        """Weights that take codes of these channels, from a matrix (O, C) that takes numbers.
+
+        inputs: moments of the numbers
+        made: the channels whose codes the weights return; None: they return numbers
+        """
         weight, bias = matrix.double() * self.step, bias + matrix.double() @ self.low
         if made is not None:
             bias = (bias - made.low) / made.step
@@ -117,7 +124,7 @@ class ByteChannels:
 
 
 class ClampedProduct:
-    """A norm, the ReLU behind it and a product, of codes."""
+    """A norm, the ReLU after it and a product, which take codes."""
 
     def __init__(
         self,
@@ -127,8 +134,8 @@ class ClampedProduct:
         frames: Callable[[], Tensor],
         numbers: ByteNumbers[Any],
     ) -> None:
-        """`folded` is the matrix (O, C) and bias (O,) behind the norm; `frames` makes
-        numbers (N, C) such as will come."""
+        """`folded` is the product's matrix (O, C) and bias (O,); `frames` returns typical numbers
+        (N, C) before the norm."""
         scale, offset = norm.scale_and_offset()
         dead = scale == 0  # the channel is constant: relu(b), whatever comes in
         exact = (-offset / torch.where(dead, 1.0, scale) - channels.low) / channels.step
@@ -142,7 +149,7 @@ class ClampedProduct:
             codes = torch.empty(seen.shape, dtype=torch.uint8)
             write_codes((seen - channels.low.float()).div_(channels.step.float()), codes)
             inputs = Moments.of(codes.clamp_(self._least, self._most).float())
-            mean = torch.where(dead, 0.0, relu_behind(norm, seen).mean(0) / gain)
+            mean = torch.where(dead, 0.0, relu_after(norm, seen).mean(0) / gain)
             of_codes = matrix.double() * gain
             constant = torch.where(dead, offset.clamp(min=0.0), 0.0)
             bias = bias + matrix.double() @ constant + of_codes @ (mean - inputs.mean)
@@ -153,12 +160,12 @@ class ClampedProduct:
     def __call__(
         self, codes: Tensor, room: Tensor, relu: bool = False, code: Code | None = None
     ) -> Tensor:
-        """Of codes (N, C), as `ByteProduct`; `room` (N, C) is overwritten."""
+        """As `ByteProduct`, for codes (N, C); `room` (N, C) is overwritten."""
         clamped = torch.clamp(codes, self._least, self._most, out=room)
         return self._product(clamped, relu, code)
 
 
-def relu_behind(norm: BatchNorm, frames: Tensor) -> Tensor:
-    """What a norm of frames (N, C) and a ReLU give."""
+def relu_after(norm: BatchNorm, frames: Tensor) -> Tensor:
+    """A norm of frames (N, C), and the ReLU after it."""
     scale, offset = norm.scale_and_offset()
     return torch.addcmul(offset.float(), frames, scale.float()).relu_()

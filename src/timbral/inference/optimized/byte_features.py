@@ -1,8 +1,8 @@
-"""Features as codes of 8 bits.
+"""Features as codes of 8 bits, several for each.
 
-They are seen by one layer only, but by it alone: in CAM++ they would cost more, as one code each,
-than all other codes together. So each is several codes, of steps so many times as large as that of
-their sum: of four, the codes of x + 0, 1/4, 1/2 and 3/4 of a step.
+Everything that an encoder computes depends on them: in CAM++ a single code per feature would cause
+a larger error than all other codes together. So a feature x is several codes, whose sum has finer
+steps: with four, they are the codes of x, x + 1/4, x + 1/2 and x + 3/4 of a step.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from timbral.inference.optimized.byte_products import LARGEST_CODE, ROUNDING, Co
 __all__ = ["FeatureCodes", "code_of_features"]
 
 WHOLE_BITS = 22
-"""lowest bits of a float32 from `ROUNDING` on, which are a whole number"""
+"""lowest bits of a float32 of `ROUNDING` or more that hold its whole number"""
 
 
 def code_of_features(seen: Sequence[Tensor]) -> Code:
-    """For features (F, M) such as were seen."""
+    """The code for features with the range of those seen, (F, M) each."""
     lows, highs = zip(*(features.aminmax() for features in seen), strict=True)
     return Code.of_range(float(min(lows)), float(max(highs)))
 
 
 class FeatureCodes:
-    """Features (F, M) -> codes (F, M, parts), of `code`."""
+    """Features (F, M) -> codes (F, M, parts), each with the step of `code`."""
 
     def __init__(self, code: Code, parts: int) -> None:
-        """`parts` are 2 or 4."""
+        """`parts` is 2 or 4."""
         self.code, self._parts = code, parts
         self._shift = parts.bit_length() - 1
         self._together = {2: torch.int16, 4: torch.int32}[parts]
@@ -52,7 +52,7 @@ class FeatureCodes:
         return codes.to(self._together).view(torch.uint8).view(frames, size, parts)
 
     def numbers(self, features: Tensor) -> Tensor:
-        """What the codes stand for."""
+        """The numbers that the codes stand for (F, M, parts)."""
         return (self(features).float() - self.code.zero) * self.code.step
 
     def spread(self, weight: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a form in 8 bits is made of, kept in the cache folder: finding it takes seconds."""
+"""The numbers of an encoder in 8 bits, stored in the cache folder: making them takes seconds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from timbral.version import __version__
 __all__ = ["ByteNumbers", "in_one_thread"]
 
 MOST_FILES = 8
-"""that are kept, the newest: 6 MB each of CAM++, 20 of ECAPA-TDNN"""
+"""most files to keep, the newest: 6 MB each for CAM++, 20 for ECAPA-TDNN"""
 Made = TypeVar("Made")
 Seen = TypeVar("Seen")
 
@@ -35,10 +35,10 @@ log = logging.getLogger("timbral.int8")
 
 
 class ByteNumbers(Generic[Seen]):
-    """Dataclasses of numbers, one after another: made once for weights, a version and a torch."""
+    """Dataclasses of tensors, in order: computed once per weights, version and version of torch."""
 
     def __init__(self, encoder: SpeakerEncoder, see: Callable[[], Seen]) -> None:
-        """`see` runs shipped voices through the encoder, if anything is to be made."""
+        """`see` runs shipped voices through the encoder; it is called only if nothing is stored."""
         self._see = see
         self._identity = _identity(encoder)
         self._stored = _read(self._identity)
@@ -52,7 +52,7 @@ class ByteNumbers(Generic[Seen]):
         return self._see()
 
     def next(self, kind: type[Made], make: Callable[[], Made]) -> Made:
-        """The next one, stored or made. They are asked for in the same order every time."""
+        """The next dataclass, stored or made; calls must come in the same order every time."""
         names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
         keys = [f"{self._count}.{name}" for name in names]
         self._count += 1
@@ -64,7 +64,7 @@ class ByteNumbers(Generic[Seen]):
         return made
 
     def keep(self) -> None:
-        """Write what was made. Where that is not possible it will be made again."""
+        """Store what was made; if that is not possible, every start makes it again."""
         if self._stored is not None:
             return
         try:
@@ -79,8 +79,11 @@ class ByteNumbers(Generic[Seen]):
 
 @contextmanager
 def in_one_thread() -> Iterator[None]:
-    """Numbers made here are the same however many threads compute: a sum's last bit, which depends
-    on these, decides how a weight is rounded, and with it how all behind it are."""
+    """Context in which torch computes in one thread, so that numbers are the same on any machine.
+
+    The last bit of a sum, which depends on the number of threads, may decide how a weight is
+    rounded, and with it the rounding of all later weights.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -112,7 +115,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 
 
 def _read(identity: str) -> dict[str, Tensor] | None:
-    """None where there is no whole file."""
+    """The stored tensors; None if the file is missing or damaged."""
     try:
         with safe_open(_file(identity), framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -1,11 +1,11 @@
 """Products and convolutions in 8 bits: codes (u8) times fixed weights (s8).
 
-Weights have a step for each output, and are rounded as `byte_rounding` says. Sums are exact: only
-what comes in, and the weights, is rounded.
+Weights have a step for each output, and are rounded as in `byte_rounding`. Sums are exact: only
+inputs and weights are rounded.
 
 The operators are torch's own for compiled graphs. They are not public, so everything here is used
-only where `CAN_MULTIPLY_BYTES` says that this build and this processor have them: without VNNI
-oneDNN adds two products in 16 bits, and cuts large sums off.
+only if `CAN_MULTIPLY_BYTES` says that this build and this processor have them: without VNNI,
+oneDNN adds two products in 16 bits, which clips large sums.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ __all__ = [
     "ROUNDING",
     "ByteConvolution",
     "ByteProduct",
+    "Code",
     "write_codes",
     "write_rounded",
 ]
 
 LARGEST_CODE = 255
 HEADROOM = 1.3
-"""what other recordings may have more"""
+"""factor by which other recordings may exceed the range seen"""
 ROUNDING = 2.0**23
-"""added to a float32 that is not below zero, rounds it to a whole number: its lowest bits"""
+"""added to a float32 of 0 or more, rounds it to a whole number, which its lowest bits then hold"""
 
 
 def _can_multiply_bytes() -> bool:
@@ -56,7 +57,7 @@ def write_codes(numbers: Tensor, codes: Tensor) -> Tensor:
 
 
 def write_rounded(numbers: Tensor, codes: Tensor) -> Tensor:
-    """The same of numbers to which `ROUNDING` was added: they are whole ones already."""
+    """As `write_codes`, for numbers to which `ROUNDING` was added, so that they are whole."""
     numbers.clamp_(ROUNDING, ROUNDING + LARGEST_CODE)
     # two passes over memory; torch rounds float32 to u8 one number at a time
     return codes.copy_(numbers.view(torch.int32))
@@ -64,14 +65,14 @@ def write_rounded(numbers: Tensor, codes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Code:
-    """What codes stand for: code `zero` for 0, and a code more for `step` more."""
+    """What codes stand for: code `zero` for the number 0, and each further code for `step` more."""
 
     step: float
     zero: int = 0
 
     @classmethod
     def of_range(cls, low: float, high: float) -> Code:
-        """For numbers from `low` to `high`, zero, and a little more."""
+        """The code for numbers from `low` to `high`, zero included, with some headroom."""
         low, high = HEADROOM * min(low, 0.0), HEADROOM * max(high, 0.0)
         if not 0 < high - low < math.inf:
             return cls(1.0)
@@ -83,16 +84,16 @@ class ByteProduct:
     """Codes (N, K) times a matrix (O, K), plus a bias: (N, O)."""
 
     def __init__(self, rounded: RoundedWeights, code: Code) -> None:
-        """`code` is that of what comes in."""
+        """`code` is the code of the inputs."""
         packed = torch.ops.onednn.qlinear_prepack(rounded.whole, None)
         zeros = torch.zeros(len(rounded.whole), dtype=torch.int8)
         self._weights = (packed, rounded.steps, zeros)
         self._bias, self._code = rounded.bias, code
         self._multiply = torch.ops.onednn.qlinear_pointwise.default
-        """one overload: to choose among several takes 3 µs a call"""
+        """a single overload, because choosing among several takes 3 µs per call"""
 
     def __call__(self, codes: Tensor, relu: bool = False, code: Code | None = None) -> Tensor:
-        """In float32, or as codes of `code`."""
+        """The outputs in float32, or as codes of `code`."""
         product: Tensor = self._multiply(
             codes,
             self._code.step,
@@ -120,8 +121,8 @@ class ByteConvolution:
         padding: int = 1,
         dilation: int = 1,
     ) -> None:
-        """`rounded` are weights (C', C × H × W) of `size` (H, W), `code` that of what comes in;
-        `padding` and `dilation` are those of W."""
+        """`rounded` are weights (C', C × H × W) of `size` (H, W), `code` is the code of the inputs;
+        `padding` and `dilation` apply to W."""
         weight = rounded.whole.view(len(rounded.whole), -1, *size)
         self._where = (list(strides), [0, padding], [1, dilation], 1)
         packed = torch.ops.onednn.qconv_prepack(
@@ -136,7 +137,7 @@ class ByteConvolution:
         self._convolve = torch.ops.onednn.qconv2d_pointwise.default
 
     def __call__(self, codes: Tensor, relu: bool = False, code: Code | None = None) -> Tensor:
-        """In float32, or as codes of `code`."""
+        """The outputs in float32, or as codes of `code`."""
         outputs: Tensor = self._convolve(
             _image(codes),
             self._code.step,
@@ -152,8 +153,10 @@ class ByteConvolution:
         return outputs.permute(0, 2, 3, 1)[0]
 
     def add_to(self, added: Tensor, added_code: Code, codes: Tensor, code: Code) -> Tensor:
-        """The ReLU of the sum of the convolution and of codes `added` (H', W', C'), in place of
-        these, as codes of `code`."""
+        """The ReLU of the convolution plus `added` (H', W', C'), as codes of `code`.
+
+        The result overwrites `added`.
+        """
         outputs: Tensor = torch.ops.onednn.qconv2d_pointwise.binary(
             _image(codes),
             self._code.step,

@@ -1,4 +1,4 @@
-"""Ranges of an encoder's numbers, and how they are seen: on shipped voices."""
+"""Ranges of the numbers inside an encoder, measured on shipped voices."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from timbral.inference.shipped_voices import VOICES
 __all__ = ["Hook", "Range", "see_voices"]
 
 EVERY = 40
-"""of the shipped recordings: 17, each of another voice"""
+"""one of so many shipped recordings is used: 17, each of another voice"""
 SECONDS = 4.0
-"""of each, at most"""
+"""most seconds of each"""
 Hook = Callable[[Any, tuple[Tensor, ...], Tensor], None]
-"""takes a layer, what it took and what it made"""
+"""(layer, inputs, outputs), as torch calls forward hooks"""
 
 
 class Range:
@@ -30,7 +30,7 @@ class Range:
 
     @classmethod
     def of(cls, numbers: Tensor) -> Range:
-        """Numbers (..., C)."""
+        """The range of numbers (..., C)."""
         return cls(*numbers.flatten(0, -2).aminmax(dim=0))
 
     def relu(self) -> Range:
@@ -41,7 +41,7 @@ class Range:
 
 
 def see_voices(encoder: SpeakerEncoder, hooks: Iterable[tuple[nn.Module, Hook]]) -> None:
-    """Run shipped voices, one at a time, through an encoder whose layers call their hooks."""
+    """Run shipped voices through an encoder, one at a time; its layers call the hooks."""
     handles = [layer.register_forward_hook(hook) for layer, hook in hooks]
     try:
         with torch.autocast("cpu", enabled=False):

@@ -1,9 +1,9 @@
-"""Weights in whole numbers whose errors make up for each other on inputs such as were seen.
+"""Round weights to whole numbers so that their errors compensate for each other on typical inputs.
 
-A weight rounded to the nearest is wrong by up to half a step, and inputs that rise and fall
-together add such errors up. Here weights are rounded input by input, and what a rounding changes
-on average over the inputs that were seen goes into the weights that are still to be rounded
-(Frantar et al., GPTQ, 2022). The means of inputs are left to the bias.
+If each weight is rounded to the nearest number, its error is up to half a step, and errors add up
+for inputs that are correlated. Here weights are rounded input by input, and the mean effect of each
+rounding, on inputs that were seen, is subtracted from the weights that are not yet rounded (Frantar
+et al., GPTQ, 2022). The effect of the inputs' means goes into the bias.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["LARGEST_WEIGHT", "Moments", "RoundedWeights"]
 
 LARGEST_WEIGHT = 127
 RIDGE = 0.01
-"""of the mean variance, added to each: what was seen is not all there is"""
+"""fraction of the mean variance that is added to each variance, as other recordings differ"""
 BLOCK = 64
-"""of inputs, behind which the other weights are brought up to date at once"""
+"""number of inputs after which all later weights are corrected at once"""
 
 
 class Moments:
@@ -35,7 +35,7 @@ class Moments:
         return moments
 
     def see(self, rows: Tensor) -> None:
-        """Rows (N, K)."""
+        """Add rows (N, K)."""
         if not self._count:
             self._origin = rows.mean(0)  # sums of squares far from it would cancel
             self._sum = torch.zeros(rows.shape[1], dtype=torch.float64)
@@ -46,7 +46,7 @@ class Moments:
         self._count += len(rows)
 
     def divided(self, steps: Tensor, lows: Tensor | float = 0.0) -> Moments:
-        """Of the rows, less `lows` (K,), divided by `steps` (K,); zero where a step is zero."""
+        """The moments of (rows - lows) / steps, with both (K,); 0 where a step is 0."""
         steps = torch.where(steps == 0, torch.inf, steps)
         made = Moments()
         made._count, made._origin = self._count, (self._origin - lows) / steps
@@ -66,7 +66,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class RoundedWeights:
-    """Weights (O, K) in s8, the steps (O,) of the outputs, and their bias (O,)."""
+    """Weights (O, K) in s8, and the steps (O,) and bias (O,) of the outputs."""
 
     whole: Tensor
     steps: Tensor
@@ -74,7 +74,7 @@ class RoundedWeights:
 
     @classmethod
     def of(cls, matrix: Tensor, bias: Tensor, inputs: Moments) -> RoundedWeights:
-        """The bias makes up for what rounding changes on average of `inputs`."""
+        """Round a matrix (O, K); the bias (O,) corrects the mean error on `inputs`."""
         matrix = matrix.double()
         largest = matrix.abs().amax(1)
         steps = torch.where(largest > 0, largest / LARGEST_WEIGHT, 1.0)
@@ -84,12 +84,12 @@ class RoundedWeights:
 
 
 def _rounded(weights: Tensor, covariance: Tensor) -> Tensor:
-    """Weights (O, K) in whole numbers up to `LARGEST_WEIGHT`."""
+    """Weights (O, K) rounded to whole numbers of at most `LARGEST_WEIGHT`."""
     variances = covariance.diagonal()
     ridge = RIDGE * variances.mean()
     if not 0 < ridge < torch.inf:
         return weights.round()
-    # what varies most first: the others make up for it
+    # the inputs that vary most come first, so that the others can compensate for their errors
     order = variances.argsort(descending=True, stable=True)
     corrections = _corrections(covariance, ridge, order)
     left = weights[:, order].t().float().contiguous()  # (K, O)
@@ -108,12 +108,15 @@ def _rounded(weights: Tensor, covariance: Tensor) -> Tensor:
 
 
 def _corrections(covariance: Tensor, ridge: Tensor, order: Tensor) -> Tensor:
-    """How much of the error in an input's weight (K,) goes into that of each one behind it, in
-    `order`: the upper R of the inverse covariance R' R, each row divided by its diagonal."""
+    """How much of the error in an input's weight is subtracted from each later one's (K, K).
+
+    In `order`, this is the upper triangular R of the inverse covariance R' R, with each row divided
+    by its diagonal.
+    """
     flipped = order.flip(0)
     covariance = covariance[flipped[:, None], flipped].div_(ridge)
     covariance.diagonal().add_(1.0)
-    # the covariance is R⁻¹ R⁻¹', and so flipped over, as here, the product of Cholesky's factors
+    # The covariance is R⁻¹ R⁻¹': in reverse order, as here, R⁻¹ is Cholesky's lower factor.
     inverse = torch.linalg.cholesky(covariance).flip(0, 1)
     del covariance
     corrections: Tensor = torch.linalg.solve_triangular(inverse, torch.eye(len(order)), upper=True)

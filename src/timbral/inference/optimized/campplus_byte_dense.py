@@ -1,7 +1,7 @@
 """CAM++'s dense blocks in 8 bits, over a stream of frames.
 
-A block's frames lie in one tensor of codes, of its final width, which fits a core's cache. Hidden
-frames of a layer are codes, too: both the convolution and the sums over segments take them.
+A block's frames lie in one tensor of codes, of its final width, which fits a core's cache. A
+layer's hidden frames are codes, too, for both the convolution and the sums over segments.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from timbral.inference.optimized.byte_channels import (
     ONE,
     ByteChannels,
     ClampedProduct,
-    relu_behind,
+    relu_after,
 )
 from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import ROUNDING, ByteConvolution, write_rounded
@@ -30,15 +30,15 @@ from timbral.inference.optimized.frame_stream import SegmentedStream
 __all__ = ["ByteDenseBlock"]
 
 VECTOR = 32
-"""numbers of which torch computes exp together; fewer that are left it computes one by one"""
+"""numbers of which torch computes exp at once; it computes the rest of a row one by one"""
 
 
 class ByteContextGate:
-    """What gates each segment; to the last bit the same with any other segments in the stream.
+    """The gates of segments, whose bits do not depend on the other segments in the stream.
 
-    A matrix product may add up in another order for more rows. Here each sum is over its own row,
-    whose order is always the same, exp takes whole vectors of a processor, and no operator rounds
-    once in vectors but twice in what is left over, as torch.addcmul may.
+    For more rows, a matrix product may sum in another order. Here each sum is over its own row, in
+    the same order, exp gets whole vectors of the processor, and no operator is used that rounds
+    differently in a vector and in what is left over, as torch.addcmul may.
     """
 
     def __init__(self, masking: ContextMasking, hidden: ByteChannels) -> None:
@@ -69,7 +69,7 @@ class ByteDenseLayer:
         frames: Callable[[], Tensor],
         numbers: ByteNumbers[SeenCampplus],
     ) -> None:
-        """`channels` are those of the block, `frames` makes numbers (N, C) such as will come."""
+        """`channels` are the block's; `frames` returns typical frames (N, C) of it."""
         local = layer.masking.local
         self._inputs = layer.bottleneck.in_channels
         self._outputs = slice(self._inputs, self._inputs + local.out_channels)
@@ -79,11 +79,11 @@ class ByteDenseLayer:
             return frames()[:, : self._inputs]
 
         def hidden_frames() -> Tensor:
-            seen = layer.bottleneck(relu_behind(layer.norm1, inputs()))
-            return relu_behind(layer.norm2, seen)
+            seen = layer.bottleneck(relu_after(layer.norm1, inputs()))
+            return relu_after(layer.norm2, seen)
 
         hidden = numbers.next(
-            ByteChannels, lambda: ByteChannels.behind(layer.norm2, Range.of(hidden_frames()))
+            ByteChannels, lambda: ByteChannels.after(layer.norm2, Range.of(hidden_frames()))
         )
         scale, offset = layer.norm2.scale_and_offset()
         folded = hidden.as_codes(layer.bottleneck.matrix().double() * scale[:, None], offset)
@@ -108,7 +108,7 @@ class ByteDenseLayer:
         self._gate = ByteContextGate(layer.masking, hidden)
 
     def __call__(self, frames: Tensor, stream: SegmentedStream, room: Tensor) -> None:
-        """Codes (size, block's channels)."""
+        """Take and write codes `frames` (size, block's channels); `room` is overwritten."""
         (block,) = stream.blocks
         taken = frames[:, : self._inputs]
         room = room.as_strided(taken.shape, (self._inputs, 1))
@@ -128,7 +128,7 @@ class ByteDenseBlock:
         self,
         block: DenseBlock,
         channels: ByteChannels,
-        behind: ByteChannels | None,
+        following: ByteChannels | None,
         numbers: ByteNumbers[SeenCampplus],
     ) -> None:
         frames = cache(lambda: numbers.seen.frames(block))
@@ -138,10 +138,10 @@ class ByteDenseBlock:
             self._layers.append(ByteDenseLayer(layer, channels, frames, numbers))
         matrix = block.transition.matrix().double()
         folded = (matrix, matrix.new_zeros(len(matrix)))
-        if behind is not None:
-            folded = behind[: len(matrix)].as_codes(*folded)
+        if following is not None:
+            folded = following[: len(matrix)].as_codes(*folded)
         self._transition = ClampedProduct(block.norm, folded, channels, frames, numbers)
-        self._made = None if behind is None else ONE
+        self._made = None if following is None else ONE
         self._channels, self._stride = block.transition.in_channels, block.stride
 
     def __call__(self, inputs: Tensor, stream: SegmentedStream) -> Tensor:

@@ -23,7 +23,7 @@ from timbral.inference.optimized.byte_products import (
 )
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 from timbral.inference.optimized.campplus_byte_ranges import SeenCampplus, patches
-from timbral.inference.optimized.campplus_front import FoldedFront, frames_beside
+from timbral.inference.optimized.campplus_front import FoldedFront, shortcut_input
 from timbral.inference.optimized.folding import scaled_rows
 from timbral.inference.optimized.frame_stream import FrameStream
 
@@ -32,7 +32,7 @@ __all__ = ["ByteFront"]
 PARTS = 4
 """codes of each feature"""
 EVERY = 4
-"""one of so many frames is looked at to round the weights"""
+"""one of so many frames is used to round the weights"""
 
 
 class ByteFirst:
@@ -63,7 +63,7 @@ class ByteFirst:
 
 
 class ByteBlock:
-    """A `ResidualBlock` of a chunk, of codes, as `FoldedBlock`."""
+    """A `ResidualBlock` for a chunk, as `FoldedBlock`, which takes codes."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class ByteBlock:
         made: ByteChannels,
         numbers: ByteNumbers[SeenCampplus],
     ) -> None:
-        """Codes of `given` to codes of `made`, which are the same where there is no shortcut."""
+        """From codes of `given` to codes of `made`, which are the same without a shortcut."""
         self._mel_stride = block.mel_stride
         hidden = numbers.next(
             ByteChannels,
-            lambda: ByteChannels.behind(block.norm1, numbers.seen.ranges[block.norm1]),
+            lambda: ByteChannels.after(block.norm1, numbers.seen.ranges[block.norm1]),
         )
         self._conv1 = _convolution(block.conv1, block.norm1, given, hidden, numbers)
         self._conv2 = _convolution(block.conv2, block.norm2, hidden, made, numbers)
@@ -93,9 +93,9 @@ class ByteBlock:
             self._shortcut = ByteProduct(weights, ONE)
 
     def __call__(self, codes: Tensor, stream: FrameStream, first: int) -> Tensor:
-        """`first` is the frame of `stream` that comes out first; `codes` are overwritten."""
+        """`first` is the position in `stream` of the first output; `codes` are overwritten."""
         hidden = stream.zero_gaps(self._conv1(codes, True, ONE), first - 1)
-        added = frames_beside(codes, self._mel_stride)
+        added = shortcut_input(codes, self._mel_stride)
         if self._shortcut is not None:
             rows = added.reshape(-1, added.shape[2])
             added = self._shortcut(rows, code=self._added).view(added.shape)
@@ -104,9 +104,9 @@ class ByteBlock:
 
 
 class ByteFront(FoldedFront):
-    """`FrontConvolutions` of a stream: (F, M) -> codes (F, M / 8 × C), mel by mel."""
+    """`FrontConvolutions` for a stream: (F, M) -> codes (F, M / 8 × C), mel by mel."""
 
-    chunk_frames = 2048  # of bytes a cache holds more, and each call of oneDNN takes 40 µs
+    chunk_frames = 2048  # more than of floats, as a cache holds more and calls take 40 µs each
     kept_dtype = torch.uint8
 
     def __init__(
@@ -115,10 +115,10 @@ class ByteFront(FoldedFront):
         self._numbers = numbers
         channels = _channels(front, numbers)
         self.made = channels[-1]
-        """codes that come out, of each mel"""
+        """the output codes of each mel"""
         self._first_channels, self._from_to = channels[0], pairwise(channels)
         super().__init__(front, mels, torch.float32)
-        del self._numbers  # which are many
+        del self._numbers  # to free memory
 
     def _folded_first(self, front: FrontConvolutions, frames: int, mels: int) -> ByteFirst:
         return ByteFirst(front, self._first_channels, self._numbers)
@@ -135,21 +135,21 @@ class ByteFront(FoldedFront):
 
 
 def _channels(front: FrontConvolutions, numbers: ByteNumbers[SeenCampplus]) -> list[ByteChannels]:
-    """Codes behind the first convolution, each block and the last convolution."""
+    """The codes after the first convolution, each block and the last convolution."""
     alike: list[list[nn.Module]] = [[front.norm1]]
     for block in front.blocks:
         if block.shortcut is not None:
             alike.append([])
-        alike[-1].append(block)  # a block without one adds to what it takes
+        alike[-1].append(block)  # it adds to its inputs, so it has their codes
     alike.append([front.norm2])
     made = []
     for layers in alike:
-        made += [numbers.next(ByteChannels, partial(_behind, layers, numbers))] * len(layers)
+        made += [numbers.next(ByteChannels, partial(_outputs_of, layers, numbers))] * len(layers)
     return made
 
 
-def _behind(layers: list[nn.Module], numbers: ByteNumbers[SeenCampplus]) -> ByteChannels:
-    """For what comes out of all of these layers and a ReLU."""
+def _outputs_of(layers: list[nn.Module], numbers: ByteNumbers[SeenCampplus]) -> ByteChannels:
+    """Codes for the outputs of all of these layers and a ReLU."""
     return ByteChannels.for_numbers(
         reduce(or_, (numbers.seen.ranges[layer].relu() for layer in layers))
     )
@@ -162,7 +162,7 @@ def _convolution(
     made: ByteChannels,
     numbers: ByteNumbers[SeenCampplus],
 ) -> ByteConvolution:
-    """Of 3 × 3 and the norm behind it, for numbers that are not below zero."""
+    """A 3 × 3 convolution and the norm after it, for inputs of 0 or more."""
     weights = _rounded(convolution, norm, given, made, numbers)
     return ByteConvolution(weights, (3, 3), ONE, strides=(1, convolution.stride[0]))
 
@@ -174,7 +174,7 @@ def _rounded(
     made: ByteChannels,
     numbers: ByteNumbers[SeenCampplus],
 ) -> RoundedWeights:
-    """Of (C', C × time × mel), from codes of `given` to codes of `made`."""
+    """Its weights (C', C × time × mel), from codes of `given` to codes of `made`."""
 
     def make() -> RoundedWeights:
         weight, bias = made.as_codes(*scaled_rows(convolution.weight, norm))

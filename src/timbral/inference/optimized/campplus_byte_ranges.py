@@ -1,4 +1,4 @@
-"""CAM++'s numbers on shipped voices: what its form in 8 bits is made for."""
+"""Numbers inside CAM++ on shipped voices, for which its version in 8 bits is made."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from timbral.inference.optimized.byte_rounding import Moments
 __all__ = ["SeenCampplus", "patches"]
 
 PATCH_FRAMES = 9
-"""one of so many frames is looked at in front: every frame has many mels"""
+"""one of so many frames is used in the front, as each has many mels"""
 
 
 class SeenCampplus:
-    """What goes into the products of an encoder, for weights as they are now."""
+    """Inputs of an encoder's products and ranges of its numbers, for its current weights."""
 
     def __init__(self, encoder: CampplusLayers) -> None:
         self._front_channels = encoder.front.conv1.out_channels
         self.features: list[Tensor] = []
-        """of each recording (F, M)"""
+        """features of each recording (F, M)"""
         self.ranges: dict[nn.Module, Range] = {}
-        """of what comes out of layers in front, by channel"""
+        """ranges of the outputs of the front's layers, by channel"""
         self.inputs: dict[nn.Module, Moments] = {}
-        """of what each convolution in front, and the layer behind these, takes for one output"""
+        """moments of the inputs to one output of the front's convolutions and of the next layer"""
         self._frames: dict[nn.Module, list[Tensor]] = {}
         kinds = (FrameBatchNorm, ResidualBlock, FrameConv2d)
         layers = [each for each in encoder.front.modules() if isinstance(each, kinds)]
@@ -38,7 +38,7 @@ class SeenCampplus:
         see_voices(encoder, hooks)
 
     def frames(self, block: DenseBlock) -> Tensor:
-        """What the layers of a dense block make (N, C), before its stride."""
+        """The outputs of a dense block's layers (N, C), before its stride."""
         return torch.cat(self._frames[_last(block)])
 
     def _see_front(self, layer: FrontConvolutions, given: tuple[Tensor, ...], _: Tensor) -> None:
@@ -69,8 +69,10 @@ def _last(block: DenseBlock) -> nn.Module:
 
 
 def patches(numbers: Tensor, size: int, mel_stride: int, every: int) -> Tensor:
-    """What a convolution of `size` × `size` takes of (F, M, C), of every so many frames: rows
-    (N, C × time × mel)."""
+    """The inputs to single outputs of a `size` × `size` convolution over numbers (F, M, C).
+
+    Returns rows (N, C × time × mel) for one of `every` frames.
+    """
     padded = nn.functional.pad(numbers, (0, 0, size // 2, size // 2))
     taken = padded.unfold(0, size, every).unfold(1, size, mel_stride)
     return taken.flatten(2).flatten(0, 1)

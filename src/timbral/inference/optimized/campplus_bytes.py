@@ -26,11 +26,11 @@ from timbral.inference.optimized.folding import scaled_rows
 __all__ = ["ByteCampplus"]
 
 ALL_ROWS = 2**40
-"""of a stream in one block: codes are small"""
+"""more rows than any stream has: all are one block, as codes are small"""
 
 
 class ByteTdnn:
-    """The layer behind the front, its norm and ReLU: codes (size, K) -> (size / stride, C)."""
+    """The layer after the front, its norm and ReLU: codes (size, K) -> (size / stride, C)."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ByteTdnn:
         channels: ByteChannels,
         numbers: ByteNumbers[SeenCampplus],
     ) -> None:
-        """Of codes of `given`, each mel's, to codes of `channels`, of which none is below zero."""
+        """From codes of `given`, repeated for each mel, to codes of the first of `channels`."""
         weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)
         taps = tdnn_weight(encoder, weight)
         self._taps, self._inputs = taps.shape[:2]
@@ -65,11 +65,11 @@ class ByteTdnn:
 
 
 class ByteCampplus(FoldedCampplus):
-    """`CampplusLayers.embed_features` in 8 bits, for weights as they are now.
+    """`CampplusLayers.embed_features` in 8 bits, for the current weights.
 
-    A last bit of a number can change a code, and so digits of a vector that are seen. So whatever
-    is rounded otherwise with mates in the batch, which sums of whole numbers are not, is computed
-    for each utterance alone.
+    The last bit of a number can change a code, and thereby visible digits of a vector. So whatever
+    would be rounded differently in a batch is computed for each utterance alone. Sums of whole
+    numbers would not, because they are exact.
     """
 
     def __init__(self, encoder: CampplusLayers) -> None:
@@ -89,14 +89,14 @@ class ByteCampplus(FoldedCampplus):
             numbers.next(ByteChannels, partial(_channels, block, numbers)) for block in blocks
         ]
         self._tdnn = ByteTdnn(encoder, front.made, channels[0], numbers)
-        behind = [*channels[1:], None]
+        following = [*channels[1:], None]
         self._blocks = [
-            ByteDenseBlock(*each, numbers) for each in zip(blocks, channels, behind, strict=True)
+            ByteDenseBlock(*each, numbers) for each in zip(blocks, channels, following, strict=True)
         ]
         numbers.keep()
 
     def _embeddings(self, pooled: Tensor) -> Tensor:
-        # one by one: of more rows at once sums may be rounded in another order
+        # row by row, because sums of several rows at once may be rounded in another order
         return torch.cat([torch.addmm(self._bias, row, self._matrix) for row in pooled[:, None]])
 
 

@@ -18,11 +18,11 @@ from timbral.inference.optimized.products import Product
 __all__ = ["BLOCK_ROWS", "FoldedDenseBlock"]
 
 BLOCK_ROWS = 256
-"""for each thread: rows of the widest block, 1 MB in float32"""
+"""rows per thread; those of the widest block are 1 MB in float32"""
 
 
 class ContextGate:
-    """What gates each segment, from sums over the segments."""
+    """The gates of segments, from sums over them."""
 
     def __init__(self, masking: ContextMasking) -> None:
         self._squeeze = masking.squeeze.matrix().t().float().contiguous()
@@ -47,14 +47,14 @@ class FoldedDenseLayer:
         self._bottleneck = Product(matrix, bias + offset, dtype)
         local = layer.masking.local
         self.growth, self.dilation = local.out_channels, int(local.dilation[0])
-        # the three taps beside each other, (3 C', C): their sums are taken over shifted rows
+        # the three taps in one matrix (3 C', C); their products are added with shifted rows
         taps = local.weight.permute(2, 0, 1).flatten(0, 1)
         self._taps = Product(taps, None, dtype)
         self._gate = ContextGate(layer.masking)
         self._inputs = layer.bottleneck.in_channels
 
     def __call__(self, frames: Tensor, stream: SegmentedStream, scratch: DenseScratch) -> None:
-        """Frames (size, block's channels)."""
+        """Take and write `frames` (size, block's channels)."""
         sums: list[Tensor] = []
         for block, rows, taps in zip(stream.blocks, scratch.rows, scratch.taps, strict=True):
             inputs = rows[:, : self._inputs]
@@ -68,7 +68,7 @@ class FoldedDenseLayer:
 
 
 class DenseScratch:
-    """What the layers of a block read from and write into, one after another."""
+    """Memory that a block's layers use in turn."""
 
     def __init__(self, frames: Tensor, layer: FoldedDenseLayer, stream: SegmentedStream) -> None:
         """For `frames` (size, C) and layers such as `layer`."""
@@ -78,10 +78,10 @@ class DenseScratch:
         self.rows = [frames[first:last] for first, last in bounds]
         """each block of the frames"""
         self._room = frames.new_empty(max(last - first for first, last in bounds) * channels)
-        # of all frames, zero before the first and behind the last
+        # of all frames, with zeros before the first and after the last
         taps = frames.new_zeros(size + 2 * dilation, 3 * layer.growth)
         self.taps = [taps[dilation + first : dilation + last] for first, last in bounds]
-        """the three taps of each block, beside each other"""
+        """each block of the three taps' products (rows, 3 C')"""
         past, now, ahead = taps.chunk(3, dim=1)
         self.past, self.ahead = past[:size], ahead[2 * dilation :]
         self.now = now[dilation : dilation + size]

@@ -1,5 +1,4 @@
-"""CAM++ folded for inference on a CPU: its network with a third less work that is not
-multiplication."""
+"""CAM++ folded for inference on a CPU, with a third less work besides multiplications."""
 
 from __future__ import annotations
 
@@ -19,15 +18,18 @@ from timbral.inference.optimized.products import multiplies_in_onednn
 __all__ = ["ONEDNN_SIZE_STEP", "FoldedCampplus", "tdnn_weight"]
 
 GAP = 4
-"""frames between utterances: 2 behind a stride of 2, as far as the next layers see, and 1 behind
-one of 4"""
+"""frames between utterances; after a stride of 2 they are 2, as many as the next layers see, and 1
+after a stride of 4"""
 ONEDNN_SIZE_STEP = 32
-"""of a stream, where oneDNN multiplies: few shapes, for which it keeps kernels"""
+"""sizes of streams are multiples of this if oneDNN multiplies, as it caches kernels by shape"""
 
 
 def tdnn_weight(encoder: CampplusLayers, weight: Tensor) -> Tensor:
-    """The weights (C, K, taps) of the layer behind the front as (taps, K, C), for what the front
-    gives: a mel's channels together, where the weights are for a channel's mels."""
+    """The weights (C, K, taps) of the layer after the front, as (taps, K, C).
+
+    They are reordered from all mels of each channel to all channels of each mel, as the front
+    returns them.
+    """
     made, inputs, taps = weight.shape
     channels = encoder.front.conv1.out_channels
     by_mel = weight.view(made, channels, inputs // channels, taps).permute(3, 2, 1, 0)
@@ -35,10 +37,10 @@ def tdnn_weight(encoder: CampplusLayers, weight: Tensor) -> Tensor:
 
 
 class FoldedTdnn:
-    """The layer behind the front, its norm and ReLU: (size, K) -> (size / stride, C).
+    """The layer after the front, its norm and ReLU: (size, K) -> (size / stride, C).
 
-    Its kernel is 2 × stride + 1. With a stride of 2, rows are of two frames each: taps -2 and -1
-    are the row before, 0 and 1 this row, 2 the next.
+    Its kernel is 2 × stride + 1. With a stride of 2, a row has two frames: taps -2 and -1 take the
+    previous row, 0 and 1 this row, 2 the next.
     """
 
     def __init__(self, encoder: CampplusLayers, dtype: torch.dtype) -> None:
@@ -60,7 +62,7 @@ class FoldedTdnn:
 
 
 class FoldedCampplus:
-    """`CampplusLayers.embed_features` in `dtype`, for weights as they are now."""
+    """`CampplusLayers.embed_features` in `dtype`, for the current weights."""
 
     @torch.inference_mode()
     def __init__(self, encoder: CampplusLayers, dtype: torch.dtype) -> None:
@@ -77,7 +79,7 @@ class FoldedCampplus:
         self._matrix, self._bias = matrix.t().float().contiguous(), bias.float()
 
     def _fold(self, encoder: CampplusLayers) -> None:
-        """Make the layers over frames."""
+        """Build the layers over frames."""
         if multiplies_in_onednn(self._dtype):
             self._size_step = ONEDNN_SIZE_STEP
         mels = encoder.frontend.num_features
@@ -92,7 +94,7 @@ class FoldedCampplus:
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         lengths = frame_lengths.tolist()
         stream = FrameStream.of(lengths, GAP, self._size_step, self._start_step)
-        # every product below is asked for in its own precision
+        # every product below has its own precision
         with torch.autocast("cpu", enabled=False):
             gathered = stream.gather(features.to(self._dtype))
             frames = self._tdnn(self._front(gathered, stream))
@@ -104,7 +106,7 @@ class FoldedCampplus:
             return self._embeddings(pooled)
 
     def _segmented(self, stream: FrameStream) -> Iterator[SegmentedStream]:
-        """For each block, what it takes."""
+        """The stream of each block."""
         rows = self._block_rows * torch.get_num_threads()
         stride = self._first_stride
         made: dict[tuple[int, int], SegmentedStream] = {}

@@ -1,9 +1,10 @@
 """CAM++'s two-dimensional convolutions over a stream of frames, in chunks that stay in cache.
 
-A whole utterance at a time these layers wait for memory: ten seconds of the first one's output
-are 10 MB. A chunk goes through all of them before the next one begins. Each 3 × 3 convolution
-takes a frame off both ends of what it sees, so a block of two takes 4 frames more than it gives:
-the last 4 of the chunk before, which are kept (the first block's are computed again).
+With a whole utterance at a time, these layers would wait for memory: ten seconds of the first
+one's output are 10 MB. So a chunk goes through all of them before the next one begins. A 3 × 3
+convolution returns one frame less at both ends than it takes, so a block of two takes 4 frames more
+than it returns: the last 4 of the previous chunk, which are kept (those of the first block are
+computed again).
 
     features              1 + [ size + 4 ] + 1
     first convolution         [ size + 4 ]          begins at frame `start` - 2
@@ -11,8 +12,8 @@ the last 4 of the chunk before, which are kept (the first block's are computed a
     block 2, 4 frames kept  [ 4 + size ] -> [ size ]        begins at start - 2, and so on
     last, 2 frames kept           [ 2 + size ] -> [ size ]  begins 2 × blocks - 1 before start
 
-If the first convolution is of kernel × kernel and has a stride, it takes stride × (size + 3) +
-kernel features, from kernel // 2 before the first that it gives a frame for.
+A first convolution of kernel × kernel with a stride takes stride × (size + 3) + kernel features,
+from kernel // 2 before the center of its first output.
 """
 
 from __future__ import annotations
@@ -30,18 +31,19 @@ from timbral.inference.optimized.products import FrontConvolution, Product
 __all__ = ["FoldedFront"]
 
 CHUNK_FRAMES = 192
-"""at most, for each thread: few enough for a core's cache, enough for the kept frames to weigh
-little"""
+"""most frames of a chunk per thread: few enough for a core's cache, and many compared with the kept
+ones"""
 CHUNK_STEP = 16
-"""of a chunk's frames: few shapes, for which oneDNN keeps kernels"""
+"""sizes of chunks are multiples of this, because oneDNN caches kernels by shape"""
 KEPT = 4
+"""frames that a block takes more than it returns"""
 
 
 class FoldedBlock:
-    """A `ResidualBlock` of a chunk: (F + 4, M, C) -> (F, M', C)."""
+    """A `ResidualBlock` for a chunk: (F + 4, M, C) -> (F, M', C)."""
 
     def __init__(self, block: ResidualBlock, frames: int, mels: int, dtype: torch.dtype) -> None:
-        """`frames` are what will mostly come out."""
+        """`frames` is the usual number of output frames."""
         self._mel_stride = block.mel_stride
         first = scaled_rows(block.conv1.weight, block.norm1)
         second = scaled_rows(block.conv2.weight, block.norm2)
@@ -55,26 +57,26 @@ class FoldedBlock:
             self._shortcut = Product(matrix, bias, dtype)
 
     def __call__(self, frames: Tensor, stream: FrameStream, first: int) -> Tensor:
-        """`first` is the frame of `stream` that comes out first."""
+        """`first` is the position in `stream` of the first output."""
         hidden = stream.zero_gaps(self._conv1(frames), first - 1)
-        added = frames_beside(frames, self._mel_stride)
+        added = shortcut_input(frames, self._mel_stride)
         if self._shortcut is not None:
             rows = self._shortcut(added.reshape(-1, added.shape[2]))
             added = rows.view(added.shape)
         return stream.zero_gaps(self._conv2(hidden, added), first)
 
 
-def frames_beside(frames: Tensor, mel_stride: int) -> Tensor:
-    """Of what a block takes, what its shortcut sees."""
+def shortcut_input(frames: Tensor, mel_stride: int) -> Tensor:
+    """The part of a block's input that its shortcut takes."""
     return frames[KEPT // 2 : -KEPT // 2, ::mel_stride]
 
 
 class FoldedFront:
-    """`FrontConvolutions` of a stream: (F, M) -> (F, M / 8 × C), a mel's channels together."""
+    """`FrontConvolutions` for a stream: (F, M) -> (F, M / 8 × C), mel by mel."""
 
     chunk_frames = CHUNK_FRAMES
     kept_dtype: torch.dtype | None = None
-    """of what layers hand on, if it is not that of the features"""
+    """type of the layers' outputs, if it is not that of the features"""
 
     def __init__(self, front: FrontConvolutions, mels: int, dtype: torch.dtype) -> None:
         self._dtype, self._stride = dtype, front.frame_stride
@@ -113,11 +115,11 @@ class FoldedFront:
 
     def __call__(self, features: Tensor, stream: FrameStream) -> Tensor:
         stride, stream = self._stride, stream.strided(self._stride)
-        late = 2 * len(self._blocks) - 1  # frames from what comes out to what went in
+        late = 2 * len(self._blocks) - 1  # delay of the outputs in frames
         usual = self.chunk_frames * torch.get_num_threads() // stride
         size, chunks = _chunks(stream.size + late, usual)
         taken = self._features_taken(size)
-        before = 2 * stride + self._kernel // 2  # features that the first chunk sees before any
+        before = 2 * stride + self._kernel // 2  # zeros before the first feature
         padded = features.new_zeros(chunks * size * stride + taken, features.shape[1], 1)
         padded[before : before + len(features), :, 0] = features
         kept = self._no_frames()
@@ -138,18 +140,17 @@ class FoldedFront:
         return torch.cat(outputs)[late : late + stream.size]
 
     def _features_taken(self, size: int) -> int:
-        """By the first convolution, for a chunk of `size` frames."""
+        """Number of features that the first convolution takes for a chunk of `size` frames."""
         return self._stride * (size + KEPT - 1) + self._kernel
 
     def _no_frames(self) -> list[Tensor]:
-        """What each block keeps of the chunk before, and the last convolution, at first."""
+        """The kept frames of each block and of the last convolution, before the first chunk."""
         sizes = [(KEPT, mels) for mels in self._kept_mels] + [(2, self._last_mels)]
         dtype = self.kept_dtype or self._dtype
         return [torch.zeros(*each, self._channels, dtype=dtype) for each in sizes]
 
 
 def _chunks(frames: int, most: int) -> tuple[int, int]:
-    """Into how many frames, and how many chunks of them, `frames` are divided about evenly; of
-    `most`."""
+    """Frames per chunk, about `most` or fewer, and the number of chunks, for `frames` frames."""
     chunks = -(-frames // most)
     return -(-frames // (chunks * CHUNK_STEP)) * CHUNK_STEP, chunks

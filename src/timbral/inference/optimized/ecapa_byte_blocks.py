@@ -1,8 +1,8 @@
 """ECAPA-TDNN's layers over frames in 8 bits, over a stream of frames.
 
-Codes of a block lie in one tensor (size, C). A group of Res2Net is written over the one that its
-convolution took, beside what comes out of the group before it, so that the next convolution takes
-both without their sum:
+Codes of a block lie in one tensor (size, C). The convolution of a Res2Net group overwrites the
+group that it took, so that its output and the next group are adjacent channels: the next
+convolution takes both, and adds them by its weights:
 
     codes         0 |  1 |  2 |  3            conv 1 takes 1 and writes 1
                   0 | c1 |  2 |  3            conv 2 takes c1 and 2, and writes 2
@@ -37,12 +37,12 @@ __all__ = ["ByteBlock", "ByteInput", "ByteLinear", "StreamEnds"]
 PARTS = 2
 """codes of each feature"""
 ROWS = 128
-"""at a time, of which numbers in float32 fit a core's cache"""
+"""rows at a time, whose numbers in float32 fit a core's cache"""
 Numbers = ByteNumbers[SeenEcapa]
 
 
 class StreamEnds:
-    """What convolutions see beside each utterance of a stream: its frames mirrored, or zeros."""
+    """What convolutions see at both ends of each utterance: its frames mirrored, or zeros."""
 
     def __init__(self, stream: FrameStream, padding: int, mirrored: bool) -> None:
         self._size, self._padding = stream.size, padding
@@ -55,8 +55,10 @@ class StreamEnds:
         self._inside = torch.tensor(inside) if mirrored else None
 
     def padded(self, codes: Tensor, zero: Tensor) -> Tensor:
-        """Codes (size, C) -> (size + 2 padding, C); `zero` (C,) are those of the number 0. What no
-        utterance sees may be anything."""
+        """Codes (size, C) -> (size + 2 padding, C); `zero` (C,) are the codes of the number 0.
+
+        Rows that no utterance's outputs depend on are undefined.
+        """
         padded = codes.new_empty(self._size + 2 * self._padding, codes.shape[1])
         padded[self._padding : self._padding + self._size] = codes
         if self._inside is None:
@@ -107,7 +109,7 @@ class ByteLinear:
 
     @classmethod
     def of(cls, layer: TimeDelayLayer, given: ByteChannels, numbers: Numbers) -> ByteLinear:
-        """One with a norm behind it, that is in `made` only."""
+        """With the norm after it, which only changes what the codes stand for (`made`)."""
         linear = cls(layer.conv, given, _before_norm(layer, numbers), numbers)
         linear.made = linear.made.normalized(layer.norm)
         return linear
@@ -128,7 +130,7 @@ class ByteRes2Net:
             outputs = slice(index * size, (index + 1) * size)
             taken = given[outputs]
             if index > 1:
-                taken = ByteChannels.beside([made[-1], taken])
+                taken = ByteChannels.concatenated([made[-1], taken])
             before = _before_norm(layer, numbers)
             weights = numbers.next(
                 RoundedWeights, partial(_rounded_taps, layer, taken, before, numbers)
@@ -138,7 +140,7 @@ class ByteRes2Net:
                 (_convolution(layer.conv, weights, ONE), columns, outputs, taken.zero)
             )
             made.append(before.normalized(layer.norm))
-        self.made = ByteChannels.beside(made)
+        self.made = ByteChannels.concatenated(made)
 
     def __call__(self, codes: Tensor, ends: StreamEnds) -> None:
         for convolution, columns, outputs, zero in self._layers:
@@ -147,7 +149,7 @@ class ByteRes2Net:
 
 
 class ByteExcitation:
-    """What a block adds to what it took: its frames, gated by their utterance's mean."""
+    """Squeeze-excitation and residual sum: frames, gated by the mean, are added to the inputs."""
 
     def __init__(
         self,
@@ -156,7 +158,7 @@ class ByteExcitation:
         given: ByteChannels,
         made: ByteChannels,
     ) -> None:
-        """Codes of `given` are gated and added to those of `taken`."""
+        """Codes of `given` are gated and added to those of `taken`, as codes of `made`."""
         self._layer = layer
         self._mean_low, self._mean_step = given.low.float(), given.step.float()
         self._added = (taken.step / made.step).float()
@@ -166,7 +168,7 @@ class ByteExcitation:
         self._low = ((taken.low - made.low) / made.step).float()
 
     def __call__(self, taken: Tensor, given: Tensor, made: Tensor) -> None:
-        """Codes (F, C) of one utterance; `made` is written."""
+        """Codes (F, C) of one utterance; the result is written to `made`."""
         few = [slice(first, first + ROWS) for first in range(0, len(given), ROWS)]
         sums = torch.stack([given[rows].float().sum(0) for rows in few]).sum(0)  # whole numbers
         mean = torch.addcmul(self._mean_low, sums / len(given), self._mean_step)[None]
@@ -201,7 +203,7 @@ class ByteBlock:
 
 
 def _before_norm(layer: TimeDelayLayer, numbers: Numbers) -> ByteChannels:
-    """For what a layer's ReLU makes."""
+    """Codes for the outputs of a layer's ReLU, which its norm takes."""
     return numbers.next(
         ByteChannels, lambda: ByteChannels.before(layer.norm, numbers.seen.ranges[layer.norm])
     )
@@ -210,7 +212,7 @@ def _before_norm(layer: TimeDelayLayer, numbers: Numbers) -> ByteChannels:
 def _rounded_taps(
     layer: TimeDelayLayer, taken: ByteChannels, made: ByteChannels, numbers: Numbers
 ) -> RoundedWeights:
-    """Of a convolution that takes all of `taken`; these may be two groups to be added."""
+    """Weights of a convolution for codes of `taken`: one group, or two that are to be added."""
     weight = layer.conv.weight
     weight = weight.repeat(1, len(taken.low) // weight.shape[1], 1)
     taps = weight.shape[2]
@@ -220,7 +222,7 @@ def _rounded_taps(
 
 
 def _convolution(conv: FrameConv, weights: RoundedWeights, code: Code) -> ByteConvolution:
-    """Over frames that are padded."""
+    """A convolution over padded frames."""
     (stride,), (dilation,), (kernel,) = conv.stride, conv.dilation, conv.kernel_size
     return ByteConvolution(
         weights, (1, kernel), code, strides=(1, stride), padding=0, dilation=dilation

@@ -1,7 +1,7 @@
 """ECAPA-TDNN's attentive statistics in 8 bits: products of codes, sums in float32.
 
-Each utterance is computed alone, some channels at a time, so that what is computed of each frame
-stays in a core's cache.
+Each utterance is computed alone, some channels at a time, so that intermediate results stay in a
+core's cache.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class ByteAttentiveStatistics:
         return torch.cat([self._mean(means), variance.sqrt_()])
 
     def _seen_of_all(self, codes: Tensor) -> Tensor:
-        """Mean and deviation of all frames (1, 2 C), that the attention sees beside each."""
+        """Mean and deviation of all frames (1, 2 C), the global context of the attention."""
         count, means, variances = len(codes), [], []
         for columns, _ in self._scores:
             frames = codes[:, columns].float()

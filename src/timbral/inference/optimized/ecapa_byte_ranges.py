@@ -1,4 +1,4 @@
-"""ECAPA-TDNN's numbers on shipped voices: what its form in 8 bits is made for."""
+"""Numbers inside ECAPA-TDNN on shipped voices, for which its version in 8 bits is made."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["SeenEcapa", "taps_seen"]
 
 
 class SeenEcapa:
-    """What goes into the products of an encoder, for weights as they are now."""
+    """The inputs of an encoder's products and ranges of its numbers, for its current weights."""
 
     def __init__(self, encoder: EcapaEncoder) -> None:
         self.features: list[Tensor] = []
-        """of each recording, padded as the first layer pads (F, M)"""
+        """features of each recording (F, M), padded as by the first layer"""
         self.ranges: dict[nn.Module, Range] = {}
-        """of what goes into norms, and of what comes out of blocks and linear layers"""
+        """ranges of the inputs of norms, and of the outputs of blocks and linear layers"""
         self.inputs: dict[nn.Module, Moments] = {}
-        """of what each product takes for one output"""
+        """moments of the inputs to one output of each product"""
         hooks: list[tuple[nn.Module, Hook]] = [(encoder.input, self._see_features)]
         for layer in encoder.modules():
             if isinstance(layer, FrameBatchNorm):
-                hooks.append((layer, self._see_before))
+                hooks.append((layer, self._see_norm_inputs))
             elif isinstance(layer, SERes2NetBlock | PlainLinear):
-                hooks.append((layer, self._see_behind))
+                hooks.append((layer, self._see_outputs))
             elif isinstance(layer, Res2NetBlock):
                 hooks.append((layer, self._see_groups))
             elif isinstance(layer, FrameConv) and layer.kernel_size == (1,):
@@ -47,10 +47,10 @@ class SeenEcapa:
     def _see_features(self, layer: TimeDelayLayer, given: tuple[Tensor, ...], _: Tensor) -> None:
         self.features.append(layer.pad(*given)[0])
 
-    def _see_before(self, layer: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
+    def _see_norm_inputs(self, layer: nn.Module, given: tuple[Tensor, ...], _: Tensor) -> None:
         self._see_range(layer, given[0])
 
-    def _see_behind(self, layer: nn.Module, _: tuple[Tensor, ...], outputs: Tensor) -> None:
+    def _see_outputs(self, layer: nn.Module, _: tuple[Tensor, ...], outputs: Tensor) -> None:
         self._see_range(layer, outputs)
 
     def _see_range(self, layer: nn.Module, numbers: Tensor) -> None:
@@ -61,7 +61,7 @@ class SeenEcapa:
         self.inputs.setdefault(layer, Moments()).see(given[0][0])
 
     def _see_groups(self, layer: Res2NetBlock, given: tuple[Tensor, ...], made: Tensor) -> None:
-        """Each convolution takes the sum of two groups; in 8 bits both, beside each other."""
+        """A convolution takes the sum of two groups; in 8 bits it takes both, concatenated."""
         frames, mask = given
         groups = len(layer.blocks) + 1
         taken, outputs = frames.chunk(groups, dim=2), made.chunk(groups, dim=2)
@@ -74,7 +74,7 @@ class SeenEcapa:
 
 
 def taps_seen(padded: Tensor, convolution: FrameConv) -> Tensor:
-    """What a convolution takes of (F, C) for one output: rows (N, C × taps)."""
+    """The inputs to single outputs of a convolution over (F, C): rows (N, C × taps)."""
     (dilation,), (stride,) = convolution.dilation, convolution.stride
     taps = padded.unfold(0, convolution.context + 1, stride)[:, :, ::dilation]
     return taps.flatten(1)

@@ -30,14 +30,14 @@ from timbral.inference.optimized.frame_stream import FrameStream
 __all__ = ["ByteEcapa"]
 
 SIZE_STEP = 32
-"""of a stream: few shapes, for which oneDNN keeps kernels"""
+"""sizes of streams are multiples of this, because oneDNN caches kernels by shape"""
 
 
 class ByteEcapa:
-    """`EcapaEncoder.embed_features` in 8 bits, for weights as they are now.
+    """`EcapaEncoder.embed_features` in 8 bits, for the current weights.
 
-    Whatever is rounded otherwise with mates in the batch, which sums of whole numbers are not, is
-    computed for each utterance alone.
+    Whatever would be rounded differently in a batch is computed for each utterance alone. Sums of
+    whole numbers would not, because they are exact.
     """
 
     @torch.inference_mode()
@@ -55,14 +55,14 @@ class ByteEcapa:
         numbers = ByteNumbers(encoder, partial(SeenEcapa, encoder))
         self._input = ByteInput(encoder, numbers)
         self._blocks: list[tuple[ByteBlock, int]] = []
-        given, behind = self._input.made, []
+        given, outputs_of_blocks = self._input.made, []
         for block in encoder.blocks:
             assert isinstance(block, SERes2NetBlock)
             made = ByteBlock(block, given, numbers)
             self._blocks.append((made, block.dilation))
             given = made.made
-            behind.append(given)
-        mfa, joined = encoder.mfa, ByteChannels.beside(behind)
+            outputs_of_blocks.append(given)
+        mfa, joined = encoder.mfa, ByteChannels.concatenated(outputs_of_blocks)
         if isinstance(mfa, TimeDelayLayer):
             self._mfa = ByteLinear.of(mfa, joined, numbers)
         else:
@@ -81,7 +81,7 @@ class ByteEcapa:
         gap = 2 * self._stride * max(dilation for _, dilation in self._blocks)
         lengths = frame_lengths.tolist()
         stream = FrameStream.of(lengths, gap, SIZE_STEP * self._stride, self._stride)
-        # every product below is asked for in its own precision
+        # every product below has its own precision
         with torch.autocast("cpu", enabled=False):
             ends = StreamEnds(stream, self._beside, self._mirrored)
             codes = self._input(stream.gather(features.float()), ends)
@@ -92,5 +92,5 @@ class ByteEcapa:
                 outputs.append(codes)
             frames = self._mfa(torch.cat(outputs, dim=1))
             pooled = [self._pooling(utterance)[None] for utterance in stream.split(frames)]
-            # one by one: of more rows at once sums may be rounded in another order
+            # row by row, because sums of several rows at once may be rounded in another order
             return torch.cat([torch.addmm(self._bias, row, self._matrix) for row in pooled])

@@ -1,6 +1,6 @@
-"""Batch norms folded into the products beside them.
+"""Batch norms folded into adjacent products.
 
-A norm behind a product scales its rows. A norm and a ReLU before a product are one clamp:
+A norm after a product scales its rows. A norm and a ReLU before a product are one clamp:
 
     relu(a x + b) = a (max(x, t) - t)   with t = -b / a, where a > 0
                   = a (min(x, t) - t)   where a < 0
@@ -18,24 +18,24 @@ from timbral.encoders.layers.norm import BatchNorm
 __all__ = ["ClampedInput", "scaled_rows", "statistics"]
 
 MIN_VARIANCE = 1e-10
-"""of `statistics_pooling`"""
+"""as in `statistics_pooling`"""
 
 
 def scaled_rows(matrix: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor]:
-    """Weights (O, ...) and the bias (O,) of a product without bias and the norm behind it."""
+    """Weights (O, ...) and bias (O,) of a product without bias and the norm after it."""
     scale, offset = norm.scale_and_offset()
     return matrix.double() * scale.view(-1, *(1,) * (matrix.dim() - 1)), offset
 
 
 class ClampedInput:
-    """What takes the place of a norm and a ReLU before a product: a clamp of each channel."""
+    """A clamp of each channel that replaces a norm and a ReLU before a product."""
 
     def __init__(self, norm: BatchNorm, dtype: torch.dtype) -> None:
         self._scale, offset = norm.scale_and_offset()
         dead = self._scale == 0  # the channel is constant: relu(b), whatever comes in
         self._constant = torch.where(dead, offset.clamp(min=0.0), 0.0)
         safe = torch.where(dead, 1.0, self._scale)
-        # rounded as the clamp will have it: a channel at its threshold then adds exactly nothing
+        # rounded as in the clamp, so that a channel at its threshold adds exactly nothing
         self._threshold = torch.where(dead, 0.0, -offset / safe).to(dtype).double()
         self._dtype = dtype
         infinite = torch.full_like(self._threshold, torch.inf)
@@ -47,8 +47,11 @@ class ClampedInput:
         return torch.clamp(rows, self.least, self.most, out=out)
 
     def matrix_and_bias(self, matrix: Tensor, rows_scale: Tensor) -> tuple[Tensor, Tensor]:
-        """For a product of clamped rows in place of `matrix` (O, C) behind norm and ReLU, each of
-        its rows times `rows_scale` (O,)."""
+        """Matrix (O, C) and bias (O,) for clamped rows.
+
+        They replace `matrix` (O, C), which takes the outputs of norm and ReLU, with its rows
+        multiplied by `rows_scale` (O,).
+        """
         plain = matrix.double() * rows_scale[:, None]
         folded = (plain * self._scale).to(self._dtype).double()
         return folded, plain @ self._constant - folded @ self._threshold

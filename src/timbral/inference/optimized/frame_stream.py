@@ -1,9 +1,9 @@
-"""The utterances of a batch one after another in one sequence of frames, with gaps between them.
+"""The utterances of a batch in one sequence of frames, with gaps between them.
 
-    frames   a a a a a . . . . b b b c …        gaps are zero wherever a layer looks over an end
+    frames   a a a a a . . . . b b b . . . . c …        gaps are zero where a layer sees them
 
-No frame of padding is computed, whatever the lengths in a batch; and what a layer sees does not
-depend on the batch, so blocks of frames can be as large as a cache.
+Besides the gaps no padding is computed, whatever the lengths in a batch, and blocks of frames can
+be as large as a cache, whatever the number of utterances.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FAR = 2**60
 
 @dataclass(frozen=True)
 class FrameStream:
-    """Where utterances lie: utterance u in frames [starts[u], starts[u] + lengths[u])."""
+    """The positions of utterances: u is in frames [starts[u], starts[u] + lengths[u])."""
 
     starts: list[int]
     lengths: list[int]
@@ -31,8 +31,10 @@ class FrameStream:
 
     @classmethod
     def of(cls, lengths: Sequence[int], gap: int, multiple: int, step: int) -> FrameStream:
-        """Gaps of at least `gap` behind each; starts are multiples of `step`, the size is a
-        `multiple`."""
+        """Each utterance is followed by a gap of `gap` frames or more.
+
+        Starts are multiples of `step`, the size is one of `multiple`.
+        """
         starts, end = [], 0
         for length in lengths:
             starts.append(end)
@@ -41,7 +43,7 @@ class FrameStream:
         return cls(starts, list(lengths), -(-end // multiple) * multiple)
 
     def strided(self, stride: int) -> FrameStream:
-        """Behind a layer with a stride: with 2, of an utterance its frames 0, 2, 4, …"""
+        """The positions after a layer with a stride, such as frames 0, 2, 4, … of an utterance."""
         if stride == 1:
             return self
         return FrameStream(
@@ -52,18 +54,18 @@ class FrameStream:
 
     @cached_property
     def gaps(self) -> list[tuple[int, int]]:
-        """Frames [begin, end) that belong to no utterance, before the first and behind the last."""
+        """Frames [begin, end) of no utterance, also before the first and after the last one."""
         ends = [start + length for start, length in zip(self.starts, self.lengths, strict=True)]
         return list(zip([-FAR, *ends], [*self.starts, FAR], strict=True))
 
     @cached_property
     def gaps_inside(self) -> list[tuple[int, int]]:
-        """Those of its own frames that are in gaps."""
+        """The gaps within [0, size)."""
         inside = [(max(begin, 0), min(end, self.size)) for begin, end in self.gaps]
         return [(begin, end) for begin, end in inside if begin < end]
 
     def zero_gaps(self, frames: Tensor, first: int) -> Tensor:
-        """Zero, in place, what lies in a gap of frames (F, ...) that are [first, first + F)."""
+        """Set gaps to zero, in place, in frames (F, ...): the stream's from `first` on."""
         for begin, end in self.gaps:
             begin, end = max(begin - first, 0), min(end - first, len(frames))
             if begin < end:
@@ -85,17 +87,17 @@ class FrameStream:
 
 @dataclass(frozen=True)
 class RowBlock:
-    """Rows [first, last) of a stream, that fit a cache, and the segments that reach into them."""
+    """Rows [first, last) of a stream, which fit a cache, and the segments that overlap them."""
 
     first: int
     last: int
     segments: slice
     indicator: Tensor
-    """(segments, rows): one where a row belongs to a segment"""
+    """(segments, rows): 1 if a row belongs to a segment"""
 
 
 class SegmentedStream:
-    """A stream in segments of `segment_frames` of each utterance, and in blocks of rows."""
+    """A stream with segments of `segment_frames` in each utterance, and with blocks of rows."""
 
     def __init__(
         self, stream: FrameStream, segment_frames: int, block_rows: int, dtype: torch.dtype
@@ -113,27 +115,29 @@ class SegmentedStream:
         self.count = len(bounds)
         owner_of = torch.tensor(owners)
         self._same = (owner_of[:, None] == owner_of).float()
-        """(segments, segments): one where they are of the same utterance"""
+        """(segments, segments): 1 if both are of the same utterance"""
         in_segment = torch.tensor([[float(end - begin)] for begin, end in bounds])
         in_utterance = self._same @ in_segment
         self.per_frame = in_utterance.reciprocal()
-        """(segments, 1): one over the frames of a segment's utterance"""
+        """(segments, 1): 1 / number of frames of a segment's utterance"""
         self._segments = in_utterance / in_segment
         self.blocks = list(_row_blocks(stream.size, bounds, block_rows, dtype))
 
     @cached_property
     def context(self) -> Tensor:
-        """(segments, segments): from sums over segments to a segment's mean plus its utterance's"""
+        """(segments, segments): maps sums over segments to a segment's mean plus its utterance's"""
         weights: Tensor = self._same + torch.diag(self._segments[:, 0])
         return weights * self.per_frame
 
     def whole_context(self, sums: Tensor) -> Tensor:
-        """What `context` makes of sums of whole numbers (S, C), but for the factor `per_frame`: to
-        the last bit the same whatever else is in the stream, for sums of sums are exact."""
+        """`context` @ `sums` / `per_frame`, for sums of whole numbers (S, C).
+
+        These are exact, so the result does not depend on what else is in the stream.
+        """
         return (sums * self._segments).add_(self._same @ sums)
 
     def over_segments(self, sums: Sequence[Tensor]) -> Tensor:
-        """Sums over segments, of each block those that reach into it (S', C), in all (S, C)."""
+        """Sums over all segments (S, C), from those of each block (S', C)."""
         if len(sums) == 1:
             return sums[0].float()
         total = torch.zeros(self.count, sums[0].shape[1])
@@ -146,7 +150,7 @@ def _row_blocks(
     size: int, bounds: list[tuple[int, int]], block_rows: int, dtype: torch.dtype
 ) -> Iterator[RowBlock]:
     count = max(1, round(size / block_rows))
-    step = -(-size // count // 16) * 16  # few shapes, for which oneDNN keeps kernels
+    step = -(-size // count // 16) * 16  # few shapes, because oneDNN caches kernels by shape
     for first in range(0, size, step):
         last = min(first + step, size)
         inside = [row for row, (begin, end) in enumerate(bounds) if begin < last and end > first]

@@ -1,7 +1,7 @@
 """Products and convolutions of fixed weights, with bias and ReLU in one call.
 
 The operators are torch's own for compiled graphs. They are not public, so everything here is used
-only where `CAN_FUSE` says that this build has them.
+only if `CAN_FUSE` says that this build has them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CAN_FUSE = _can_fuse()
 
 
 def multiplies_in_onednn(dtype: torch.dtype) -> bool:
-    """Whether a `Product` in `dtype` takes oneDNN, which keeps kernels for each shape."""
+    """Whether a `Product` in `dtype` uses oneDNN, which caches kernels by shape."""
     return dtype != torch.float32 or not MKL_IS_FASTER
 
 
@@ -39,7 +39,7 @@ class Product:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(matrix, 1024)
 
     def __call__(self, rows: Tensor, relu: bool = False, out: Tensor | None = None) -> Tensor:
-        """Written to `out` (N, O), if given."""
+        """The product, which is written to `out` (N, O) if that is given."""
         if self._packed is not None and len(rows) >= MIN_ROWS:
             name = "relu" if relu else "none"
             product: Tensor = torch.ops.mkldnn._linear_pointwise(
@@ -56,7 +56,7 @@ class Product:
 class FrontConvolution:
     """A convolution over (time, mel) and a ReLU: (F, M, C) -> (F', M', C').
 
-    Zeros lie beside the mels, half a kernel of them, and nothing beside the frames.
+    Mels are padded with zeros by half a kernel, frames are not padded.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class FrontConvolution:
         dtype: torch.dtype,
     ) -> None:
         """`weight` is (C', C, mel, time), `strides` are those of time and mel; `frames` and `mels`
-        are what it will mostly take."""
+        are the usual input sizes."""
         weight = weight.transpose(2, 3).to(dtype).contiguous(memory_format=torch.channels_last)
         padding = [0, weight.shape[3] // 2]
         self._where = (padding, list(strides), [1, 1], 1)  # …, dilation, groups
