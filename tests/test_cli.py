@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -163,6 +164,11 @@ def test_dash_is_standard_input_and_output(
     assert scored.code == 0, scored.err
     written = f"scores: {tmp_path}/e/scores.txt\nreport: {tmp_path}/e/report.html\n"
     assert scored.out.startswith(f"{written}EER ")
+    assert f"<h1>{run} on standard input</h1>" in (tmp_path / "e" / "report.html").read_text()
+    result = json.loads((tmp_path / "e" / "evaluation.json").read_text())
+    assert result["trial_list"] == "standard input"
+    refused = ask(*words, standard_input="1 a b c\n")
+    assert refused.err.startswith("error: standard input:1: a trial should be")
 
 
 def test_evaluation_folder_follows_from_encoder_and_trials(tmp_path: Path) -> None:
@@ -361,6 +367,11 @@ def test_known_names_are_those_of_the_published_weights() -> None:
         (
             "prepare a",
             "--output FOLDER is missing (for the prepared data; a killed run resumes",
+        ),
+        (
+            "train tdnn-ge2e-small --data folder --output o --checkpoint-path timbral-small",
+            "--checkpoint-path resumes a training from its checkpoint, and timbral-small is the "
+            "name of an encoder; --init begins a new training",
         ),
         ("prepare a --output", "--output FOLDER needs a value; see: timbral prepare --help"),
         ("prepare a --outptu b", "unknown option --outptu; did you mean '--output'? allowed: "),

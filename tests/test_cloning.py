@@ -112,6 +112,8 @@ def test_mistakes(ask: Ask, tmp_path: Path) -> None:
     )
     told = ask("similarity", tmp_path, "ge2e-lstm", tmp_path, "--output", "o").err
     assert f"`timbral similarity ge2e-lstm {tmp_path} {tmp_path} --output report`" in told
+    words = (tmp_path, "ge2e-lstm", tmp_path, "--output", "o")
+    assert told == ask("similarity", "ge2e-lstm", *words).err.replace("ge2e-lstm ge2e", "ge2e")
     with pytest.raises(InputError, match="a list of encoders"):
         api.clone_similarity("ecapa", [tmp_path])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="ge2e-lstm is listed twice"):

@@ -15,6 +15,7 @@ import torch
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.checkpoint import find_checkpoint
+from timbral.checkpoints.published import SHIPPED
 from timbral.config.schema import TrainConfig
 from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.prepared.prepare import prepare
@@ -144,6 +145,18 @@ def test_a_named_checkpoint_takes_other_data_and_settings(
     )
     assert moments["encoder.linear.weight:step"] == 4
     assert moments["loss.centers:step"] == 1
+
+
+def test_an_encoder_without_its_training_is_not_resumed(
+    go: Callable[..., api.TrainSummary], small_config: Make, tmp_path: Path, run: Path
+) -> None:
+    """The message names the option that takes it; packed weights are such an encoder."""
+    saved = tmp_path / "saved"
+    api.load_encoder(run, device="cpu").save(saved)
+    for path in (saved, SHIPPED / "timbral-small"):
+        with pytest.raises(CheckpointError, match=r"no training to resume; `init` begins a new"):
+            go(small_config(), tmp_path / "r", checkpoint_path=path)
+    assert not (tmp_path / "r").exists()
 
 
 def test_initial_weights(

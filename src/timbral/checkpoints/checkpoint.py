@@ -229,7 +229,8 @@ def find_checkpoint(path: Path, *, trained: bool = False) -> Checkpoint:
     """The checkpoint of a run folder, or in a checkpoint folder.
 
     A run's is the chosen one, else the best, else the last. With `trained` it is the best or last,
-    which training wrote with its optimizer. Raises CheckpointError if there is none.
+    which training wrote with its optimizer. Raises CheckpointError if there is none, or, with
+    `trained`, for an encoder without the state of its training.
     """
     folder = _checkpoint_folder(path, TRAINED if trained else POINTERS)
     if folder is None:
@@ -238,7 +239,14 @@ def find_checkpoint(path: Path, *, trained: bool = False) -> Checkpoint:
             f"{path}: {what}; a run folder (made by `timbral train`) or a checkpoint folder "
             "(RUN/checkpoints/step-N) is needed"
         )
-    return Checkpoint.read(folder)
+    checkpoint = Checkpoint.read(folder)
+    if trained and not checkpoint.optimizer_path.exists():
+        name = f", {checkpoint.name}," if checkpoint.name else ""
+        raise CheckpointError(
+            f"{path}: is an encoder{name} without the state of its training ({OPTIMIZER_FILE}), so "
+            "there is no training to resume; `init` begins a new one with its weights"
+        )
+    return checkpoint
 
 
 def _checkpoint_folder(path: Path, pointers: Sequence[str] = POINTERS) -> Path | None:

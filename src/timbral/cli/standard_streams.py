@@ -7,18 +7,24 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-__all__ = ["STANDARD", "text_input", "text_output"]
+from timbral.errors import TimbralError
+
+__all__ = ["STANDARD", "STANDARD_INPUT", "text_input", "text_output"]
 
 STANDARD = Path("-")
+STANDARD_INPUT = "standard input"
+"""its name in messages and results"""
 
 
 @contextmanager
 def text_input(path: Path) -> Iterator[Path]:
     """The path; for ``-`` a temporary file with the content of standard input.
 
-    A file, unlike a stream, can be read twice and by several processes.
+    A file, unlike a stream, can be read twice and by several processes. Errors raised within the
+    context do not name it.
     """
     if path != STANDARD:
         yield path
@@ -26,7 +32,15 @@ def text_input(path: Path) -> Iterator[Path]:
     with tempfile.NamedTemporaryFile(prefix="stdin-", suffix=".txt") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()
-        yield Path(file.name)
+        try:
+            yield Path(file.name)
+        except TimbralError as error:
+            raise type(error)(*map(partial(_renamed, file.name), error.args)) from None
+
+
+def _renamed(file: str, argument: object) -> object:
+    """An argument of an error, with standard input in place of the name of a file."""
+    return argument.replace(file, STANDARD_INPUT) if isinstance(argument, str) else argument
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def evaluate(
     false_accept: Sequence[float] = DEFAULT_FALSE_ACCEPTS,
     allow_seen: bool = False,
     calibration: Calibration | str | Path | None = None,
+    list_name: str | None = None,
 ) -> Evaluation:
     """Error rates of an encoder on a list of trials: EER and minDCF, with intervals over speakers.
 
@@ -84,6 +85,7 @@ def evaluate(
             encoders the training data are unknown.)
         calibration: a calibration of this encoder, or its file; adds Cllr and actual DCF. None: the
             encoder's own, if it has one and scores are cosines
+        list_name: the name of the list in the results; None: its path
 
     Recordings that cannot be used are counted in the result's `num_failures`.
 
@@ -98,7 +100,7 @@ def evaluate(
         by=with_list_columns(by, trials), false_accept=false_accept, calibration=_read(calibration),
     )  # fmt: skip
     listed = read_labeled_list(trials)
-    job = _job(encoder, trials, listed, root, output, options, allow_seen)
+    job = _job(encoder, trials, listed, root, output, options, allow_seen, list_name)
     with job.vectors_folder(vectors) as folder:
         return job.run(folder, engine, progress)
 
@@ -115,6 +117,7 @@ def score_recordings(
     allow_seen: bool = False,
     speakers: str | Path | Mapping[str, str] | None = None,
     calibration: Calibration | str | Path | None = None,
+    list_name: str | None = None,
     **scoring: Any,
 ) -> ScoredRecordings:
     """Like `evaluate`, for a list without error rates: without labels, or with one kind of trial.
@@ -124,7 +127,8 @@ def score_recordings(
     """
     known = listed_speakers(speakers, trials)
     options = ScoreOptions(**scoring, speakers=known, calibration=_read(calibration))
-    job = _job(encoder, trials, read_trial_list(trials), root, output, options, allow_seen)
+    listed = read_trial_list(trials)
+    job = _job(encoder, trials, listed, root, output, options, allow_seen, list_name)
     with job.vectors_folder(vectors) as folder:
         return job.score(folder, engine, progress)
 
@@ -141,6 +145,7 @@ def _job(
     output: str | Path | None,
     options: ScoreOptions,
     allow_seen: bool,
+    list_name: str | None,
 ) -> ListEvaluation:
     """The evaluation to run. The encoder is loaded only after the list was checked."""
     check_root(options.recordings_of(listed).recordings.to_pylist(), root)
@@ -149,4 +154,6 @@ def _job(
         identity = embedder.weights_identity(), embedder.embedding_identity()
         open_calibration(options.calibration, *identity)
     folder = None if output is None else Path(output)
-    return ListEvaluation(embedder, Path(trials), listed, root, options, folder, allow_seen)
+    return ListEvaluation(
+        embedder, Path(trials), listed, root, options, folder, allow_seen, list_name
+    )

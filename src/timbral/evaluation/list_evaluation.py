@@ -107,6 +107,8 @@ class ListEvaluation:
     output: Path | None
     """folder of the results; None: they are not stored"""
     allow_seen: bool = False
+    list_name: str | None = None
+    """the name of the list in the results; None: its path"""
 
     @cached_property
     def _files(self) -> ListedFiles:
@@ -280,7 +282,7 @@ class ListEvaluation:
         return {
             "encoder": self.embedder.name,
             "weights_sha256": self.embedder.weights_sha256,
-            "trial_list": str(self.trials),
+            "trial_list": self.list_name or str(self.trials),
         }
 
     @property
@@ -289,7 +291,8 @@ class ListEvaluation:
         precision = self.embedder.precision
         encoder = self.embedder.source or self.embedder.name
         shown = encoder if precision == "fp32" else f"{encoder} in {precision}"
-        return f"{shown} on {'/'.join(self.trials.absolute().parts[-2:])}"
+        name = self.list_name or "/".join(self.trials.absolute().parts[-2:])
+        return f"{shown} on {name}"
 
     def _write_page(
         self, folder: Path, evaluation: Evaluation, done: ListScores, recordings: NamedRecordings

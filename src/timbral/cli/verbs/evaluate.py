@@ -24,7 +24,7 @@ from timbral.cli.scoring_options import (
     print_conditions,
     print_figures,
 )
-from timbral.cli.standard_streams import STANDARD, text_input
+from timbral.cli.standard_streams import STANDARD, STANDARD_INPUT, text_input
 from timbral.cli.wording import count, name_flags
 from timbral.errors import ConfigError
 from timbral.io.progress import bar
@@ -85,7 +85,7 @@ def run(
     from timbral.scoring.trial_list import read_trial_list
 
     _check_order(trials)
-    list_name = "stdin" if trials == STANDARD else trials.stem
+    short_name = "stdin" if trials == STANDARD else trials.stem
     with text_input(trials) as path:
         check_folders(root)
         check_files(scoring.calibration)
@@ -101,22 +101,19 @@ def run(
         if output is None:
             options = ScoreOptions(**arguments)
             output, shared = default_folders(
-                embedder, path, root, options, _home(encoder), list_name
+                embedder, path, root, options, _home(encoder), short_name
             )
             vectors = vectors or shared
         evaluate = api.evaluate if listed.is_labeled else score_recordings
         with bar("embedding") as advance:
             result = evaluate(
-                embedder,
-                path,
-                root,
-                output,
-                advance,
+                embedder, path, root, output, advance,
                 vectors=vectors,
                 allow_seen=allow_seen,
                 engine=engine.engine_for(running),
+                list_name=STANDARD_INPUT if trials == STANDARD else None,
                 **arguments,
-            )
+            )  # fmt: skip
     return _describe(result, output)
 
 

@@ -118,20 +118,18 @@ def _drift(
 
 def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]:
     encoders, sources = split_words(words)
-    if not encoders or not sources:
-        from timbral.checkpoints.known_names import DEFAULT_ENCODER
+    if encoders and sources and not any(map(_is_encoder, sources)):
+        return encoders, sources
+    from timbral.checkpoints.known_names import DEFAULT_ENCODER
 
-        if not encoders:
-            encoders = [word for word in words if _is_encoder(word)]
-            sources = [word for word in words if not _is_encoder(word)]
-        example = shlex.join(
-            [*(encoders or [DEFAULT_ENCODER]), *(sources or ["SYNTHESIZED", "REFERENCES"])]
-        )
-        raise ConfigError(
-            "give encoders, followed by what to compare, as in "
-            f"`timbral similarity {example} --output report`"
-        )
-    return encoders, sources
+    behind = [word for word in sources if _is_encoder(word)]
+    given = [*encoders, *behind] or [DEFAULT_ENCODER]
+    compared = [word for word in sources if word not in behind] or ["SYNTHESIZED", "REFERENCES"]
+    example = shlex.join([*given, *compared])
+    raise ConfigError(
+        "give encoders, followed by what to compare (by each of them), as in "
+        f"`timbral similarity {example} --output report`"
+    )
 
 
 def split_words(words: tuple[str, ...]) -> tuple[list[str], list[str]]:

@@ -111,12 +111,24 @@ def run(
         return _train(_job(recipe, sources, options))
 
 
+def _check_checkpoint(checkpoint: Path | None) -> None:
+    """Raise ConfigError for the name of an encoder in place of a checkpoint."""
+    from timbral.checkpoints.known_names import PUBLISHED_NAMES
+
+    if checkpoint is not None and str(checkpoint) in PUBLISHED_NAMES and not checkpoint.exists():
+        raise ConfigError(
+            f"`checkpoint_path` resumes a training from its checkpoint, and {checkpoint} is the "
+            "name of an encoder; `init` begins a new training with the weights of one"
+        )
+
+
 def _check_arguments(config: Path | None, sources: Sources, options: TrainOptions) -> None:
     """Check names and paths before torch is imported."""
     from timbral.checkpoints.known_names import refuse_unknown
     from timbral.training.trackers.registry import check_trackers
 
     check_config(config)
+    _check_checkpoint(options.checkpoint_path)
     check_folders(sources.data, options.validation_data, options.checkpoint_path, *options.keep_old)
     validation = options.validation_speakers
     number = validation == "auto" or validation.isdecimal()
