@@ -96,7 +96,7 @@ def print_figures(figures: Figures) -> None:
 
 def print_conditions(conditions: Sequence[Condition]) -> None:
     """Print a table for each column, with a row for each of its values."""
-    from timbral.scoring.condition_figures import condition_rows
+    from timbral.scoring.condition_table import condition_rows
 
     for column in dict.fromkeys(each.column for each in conditions):
         rows = condition_rows([each for each in conditions if each.column == column])

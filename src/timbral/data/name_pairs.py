@@ -11,16 +11,21 @@ from timbral.io.text import read_lines, split_words
 __all__ = ["named_lines", "read_pairs"]
 
 
-def read_pairs(path: Path, content: str) -> dict[str, str]:
-    """The value of each name; the value is the rest of the line.
+def read_pairs(path: Path, content: str, *, single_words: bool = False) -> dict[str, str]:
+    """The value of each name: the rest of its line.
 
-    content: the kind of file, with its article, for errors.
+    content: the kind of file, with its article, for errors. single_words: refuse values with
+    blanks in lines without a tab, as a list of trials would have.
 
     Raises DataError if it cannot be read, for a line without a value, and for a repeated name.
     """
     pairs: dict[str, str] = {}
     for number, line in read_lines(path, content):
-        words = line.split("\t") if line.count("\t") == 1 else split_words(line, maxsplit=1)
+        words = (
+            line.split("\t")
+            if line.count("\t") == 1
+            else split_words(line, 0 if single_words else 1)
+        )
         if len(words) != 2 or not words[0]:
             raise DataError(
                 f"{path}:{number}: {content} should have lines `NAME VALUE`, got {line!r:.80}"

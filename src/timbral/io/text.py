@@ -15,7 +15,7 @@ from typing import TextIO
 
 from timbral.errors import DataError
 
-__all__ = ["BLANKS", "is_utf8", "open_text", "read_lines", "split_words"]
+__all__ = ["BLANKS", "is_utf8", "open_text", "read_lines", "split_columns", "split_words"]
 
 BLANKS = " \t\r"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -62,6 +62,15 @@ def read_lines(path: Path, content: str) -> list[tuple[int, str]]:
 def split_words(line: str, maxsplit: int = 0) -> list[str]:
     """The words of a line, at most `maxsplit` + 1 of them unless that is 0."""
     return re.split(f"[{BLANKS}]+", line.strip(BLANKS), maxsplit=maxsplit)
+
+
+def split_columns(line: str) -> list[str]:
+    """The words of a line between its tabs, or between blanks if it has no tabs or an empty column.
+
+    Between tabs a word may contain spaces.
+    """
+    words = [word.strip(BLANKS) for word in line.split("\t")]
+    return words if len(words) > 1 and all(words) else split_words(line)
 
 
 def is_utf8(text: str) -> bool:

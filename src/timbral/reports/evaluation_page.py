@@ -16,7 +16,8 @@ from timbral.io.types import Ints
 from timbral.reports.error_curves import CalibrationCurve, Curves, DetCurve, ScoreHistograms
 from timbral.reports.html_tables import html_player, html_rows, html_table
 from timbral.reports.voice_clips import encode_clips
-from timbral.scoring.condition_figures import Condition, condition_rows
+from timbral.scoring.condition_figures import Condition
+from timbral.scoring.condition_table import condition_rows
 from timbral.scoring.figures import Figures
 from timbral.scoring.intervals import Interval
 from timbral.scoring.list_scores import ListScores

@@ -30,7 +30,7 @@ __all__ = ["TrialSummary", "draw_balanced", "trials"]
 TRIALS = FileKind("a list of trials", line=r"[01][ \t]\S.*")
 SPEAKERS_OF_NAMES = FileKind("a list of recordings and speakers", line=r"[^\t]+\t[^\t]+")
 FEW_ROWS = 300
-"""up to this many recordings of a speaker, all pairs are listed"""
+"""for a speaker with at most this many recordings, all pairs are listed"""
 FEW_GROUPS = 6
 """groups that an error message lists"""
 TRIES = 50
@@ -222,7 +222,7 @@ def _nontargets(
     seen: set[tuple[int, int]],
     generator: np.random.Generator,
 ) -> list[tuple[int, int, int]]:
-    """Up to `count` pairs of a speaker's rows and other speakers', each of these equally likely."""
+    """Up to `count` pairs of a speaker's rows with rows of other speakers, each equally likely."""
     drawn: list[tuple[int, int, int]] = []
     for _ in range(TRIES * count if others else 0):
         if len(drawn) == count:
@@ -237,7 +237,7 @@ def _nontargets(
 
 
 def _name(path: str, source: str | Path | Manifest) -> str:
-    """A path relative to the folder `source` if it is below it, else unchanged."""
+    """A path, relative to the folder `source` if it is in there."""
     if isinstance(source, Manifest) or not Path(source).is_dir():
         return path
     return path.removeprefix(os.path.abspath(source) + os.sep)

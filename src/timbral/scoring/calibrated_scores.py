@@ -36,7 +36,7 @@ LEAST_LEFT = 1 / 16
 without the shortcut"""
 Rows: TypeAlias = NDArray[np.integer[Any]]
 MEASURES = ("speech_seconds", "bandwidth_hz")
-"""columns of every measured recording; `snr_db` is missing for one without a pause"""
+"""columns of every measured recording; `snr_db` may be null, for a recording without pauses"""
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class CalibratedScores:
 def check_vectors(
     calibration: Calibration, table: NamedVectors, vectors: object, source: str = ""
 ) -> None:
-    """Raise DataError for vectors of other weights or preprocessing than the calibration's.
+    """Raise DataError for vectors of other or unknown weights or preprocessing.
 
-    Vectors of unknown weights, such as files of other tools, are refused, too.
+    Files of other tools do not say what their vectors were made with.
     """
     weights, prepared = identity_of(table, vectors)
     if calibration.embedding_sha256 and not prepared:
-        raise _of_no_encoder(vectors)
+        raise _unknown_encoder(vectors)
     calibration.check_encoder(weights, prepared, source)
 
 
@@ -80,11 +80,11 @@ def identity_of(table: NamedVectors, vectors: object) -> tuple[str, str]:
     column = table.columns.get("embedding_sha256")
     identities = [] if column is None else pc.unique(column.drop_null()).to_pylist()
     if not table.weights_sha256 or len(identities) > 1:
-        raise _of_no_encoder(vectors)
+        raise _unknown_encoder(vectors)
     return table.weights_sha256, str(identities[0]) if identities else ""
 
 
-def _of_no_encoder(vectors: object) -> DataError:
+def _unknown_encoder(vectors: object) -> DataError:
     return DataError(
         f"{vectors}: does not say which weights and preprocessing its vectors were made with, as "
         "a folder of `embed` does. A calibration is for one encoder; `timbral import-embeddings` "
@@ -158,7 +158,7 @@ def calibrated_scores(
 def compensated_cosines(
     cosines: Vectors, first: Rows, second: Rows, unit: Vectors, calibration: Calibration
 ) -> Vectors:
-    """The cosines (N,) of pairs after a calibration's nuisance directions are removed.
+    """The cosines (N,) of pairs without the nuisance directions of a calibration.
 
     Unit vectors a and b with the components p and q along the directions then have the cosine
     (a · b - p · q) / √((1 - p · p) (1 - q · q)): a · b is known, and p and q have few numbers.

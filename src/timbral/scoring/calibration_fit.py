@@ -31,9 +31,9 @@ __all__ = ["Fit", "TrialData", "fit_trials"]
 
 FOLDS = 5
 MIN_SPEAKERS = 20
-"""for a Calibration: fewer do not represent others"""
+"""fewer speakers do not represent others, so they get no calibration"""
 PENALTY = 0.1
-"""on standardized coefficients of conditions, in units of one speaker's trials"""
+"""quadratic penalty on standardized coefficients of conditions, relative to one speaker's trials"""
 GAIN = 0.99
 """conditions, and more directions, are used when they lower the cross-validated Cllr to this
 fraction or less"""
@@ -205,9 +205,9 @@ def _choose(
         return _with_or_without_conditions(data, ranges, folds, lambda held_out: data.scores, 0)
     forms = []
     for count in directions:
-        scores_of = _scores_of(recordings, folds, count)
+        scorer = _scorer(recordings, folds, count)
         try:
-            forms.append(_with_or_without_conditions(data, ranges, folds, scores_of, count))
+            forms.append(_with_or_without_conditions(data, ranges, folds, scorer, count))
         except (ConfigError, DataError):  # too many for these vectors
             if not forms:
                 raise
@@ -216,24 +216,26 @@ def _choose(
 
 
 def _with_or_without_conditions(
-    data: TrialData, ranges: Ranges, folds: Ints, scores_of: _ScoresOf, count: int
+    data: TrialData, ranges: Ranges, folds: Ints, scorer: _Scorer, count: int
 ) -> _Form:
-    llrs = _cross_validated(data, ranges, folds, scores_of, 1)
+    llrs = _cross_validated(data, ranges, folds, scorer, 1)
     columns = 1 + len(FEATURES)
     if not np.ptp(_design(data, ranges, columns), axis=0).any():  # constant conditions
         return _Form(count, 1, llrs)
     with suppress(ScoresFallError):  # then only the cosine is used
-        with_conditions = _cross_validated(data, ranges, folds, scores_of, columns)
+        with_conditions = _cross_validated(data, ranges, folds, scorer, columns)
         if cllr(with_conditions, data.labels) <= GAIN * cllr(llrs, data.labels):
             return _Form(count, columns, with_conditions)
     return _Form(count, 1, llrs)
 
 
-_ScoresOf: TypeAlias = Callable[[tuple[int, int]], Floats]
+_Scorer: TypeAlias = Callable[[tuple[int, int]], Floats]
 """from two folds of speakers to scores (N,) of all trials, learned without these folds"""
 
 
-def _scores_of(recordings: TrialVectors, folds: Ints, count: int) -> _ScoresOf:
+def _scorer(recordings: TrialVectors, folds: Ints, count: int) -> _Scorer:
+    """Cosines without `count` nuisance directions."""
+
     def scores(held_out: tuple[int, int]) -> Floats:
         rows = np.isin(folds[recordings.speakers], held_out)
         return recordings.cosines(recordings.nuisance(count, rows))
@@ -242,7 +244,7 @@ def _scores_of(recordings: TrialVectors, folds: Ints, count: int) -> _ScoresOf:
 
 
 def _cross_validated(
-    data: TrialData, ranges: Ranges, folds: Ints, scores_of: _ScoresOf, columns: int
+    data: TrialData, ranges: Ranges, folds: Ints, scorer: _Scorer, columns: int
 ) -> Floats:
     """The llr (N,) of each trial, from a fit without the folds of its two speakers."""
     llrs = np.zeros(len(data.scores))
@@ -254,7 +256,7 @@ def _cross_validated(
         )
         if not held_out.any():
             continue
-        scored = replace(data, scores=scores_of(pair))
+        scored = replace(data, scores=scorer(pair))
         kept = ~np.isin(sides[0], pair) & ~np.isin(sides[1], pair)
         offset, scale = _coefficients(scored.select(kept), ranges, columns)
         tested = scored.select(held_out)

@@ -1,4 +1,4 @@
-"""Read the cohort for score normalization: same encoder, no speaker of the trials."""
+"""Read the cohort for score normalization, and check that it has no speaker of the trials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from timbral.io.types import Ints
 
 __all__ = ["read_cohort"]
 
-STRANGERS = "give a cohort of speakers who are in no trial"
+OTHER_SPEAKERS = "give a cohort of speakers who are in no trial"
 UNCHECKED = (
     "the speakers of {what} are unknown, so only recordings were compared: a speaker of the "
     "trials may be in the cohort{advice}"
@@ -26,10 +26,10 @@ UNCHECKED = (
 def read_cohort(
     source: str | Path, vectors: NamedVectors, used: Ints, speakers: Sequence[str]
 ) -> tuple[NamedVectors, str]:
-    """The cohort's vectors, and a note on what could not be checked; empty if all was.
+    """The cohort's vectors, and a note on what could not be checked, else empty.
 
-    `used` are the rows of `vectors` in the trials; `speakers` are the given speakers of the trials
-    (empty: those of the vectors, if they have any). Raises DataError for vectors of another
+    `used` are the rows of `vectors` that the trials use; `speakers` are those of the trials, if
+    they are given; empty: those of the vectors, if known. Raises DataError for vectors of another
     encoder, and for a cohort with a recording or a speaker of the trials.
     """
     cohort = read_vectors(source)
@@ -48,7 +48,7 @@ def read_cohort(
             if len(both):
                 raise DataError(
                     f"{source}: {what} of the trials are in the cohort: {len(both):,}, the first "
-                    f"{both[0]}; {STRANGERS}"
+                    f"{both[0]}; {OTHER_SPEAKERS}"
                 )
     if cohort.speakers is None:
         advice = "; use vectors of `embed`, or import them with their speakers"
@@ -87,5 +87,5 @@ def _check_folders(
     if seen:
         raise DataError(
             f"{source}: the trials have recordings in {seen} of the cohort's folders; "
-            f"{STRANGERS}, or give the speakers of the trials with `speakers`"
+            f"{OTHER_SPEAKERS}, or give the speakers of the trials with `speakers`"
         )

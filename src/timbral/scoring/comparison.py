@@ -69,7 +69,7 @@ class Comparison:
     is_one_system: bool = False
     """both gave every trial the same score"""
     names: tuple[str, str] = ("first", "second")
-    """of the systems, after what differs in the paths of their scores"""
+    """of the systems, from what differs between the paths of their scores"""
 
     def verdict(self, difference: Difference) -> str:
         """Which system is better by one of the differences."""
@@ -127,14 +127,14 @@ def compare(
     rates = [each.eer()[0] for each in kinds]
     bootstraps = _bootstraps(ranked, rates, sides, draws, seed, where)
     differences = []
-    for name, figure, (one, other) in [("EER", eer_of, rates), *_of_order(kinds, p_target)]:
+    for name, figure, (one, other) in [("EER", eer_of, rates), *_rank_figures(kinds, p_target)]:
         drawn = [bootstrap.values(figure) for bootstrap in bootstraps]
         differences.append(Difference(name, one, other, interval_of(drawn[1] - drawn[0])))
     llrs = [llrs_of(path, scored) for path, scored in zip((first, second), lists, strict=True)]
     if llrs[0] is not None and llrs[1] is not None:
         both = llrs[0].select(left), llrs[1].select(right)
         means = SpeakerMeans(*sides, trials.labels == 1, draws=draws, seed=seed)
-        differences += _of_costs(compared_costs(both, trials.labels, means, p_target))
+        differences += _cost_differences(compared_costs(both, trials.labels, means, p_target))
     return Comparison(
         tuple(differences),
         len(trials),
@@ -155,10 +155,10 @@ def _refuse_many(left_out: int, count: int, where: str) -> None:
         )
 
 
-def _of_order(
+def _rank_figures(
     kinds: Sequence[SortedScores], p_target: Sequence[float]
 ) -> Iterator[tuple[str, Figure, list[float]]]:
-    """Figures on the convex hull: the name, the function of draws, and each system's value."""
+    """Figures that depend only on the order of scores: name, function of draws, both values."""
     hulls = [convex_hull(each) for each in kinds]
     for prior in p_target:
         costs = [hull.min_dcf(prior) for hull in hulls]
@@ -171,7 +171,7 @@ def _labeled(trials: TrialList, labels: NDArray[np.int8]) -> TrialList:
     return replace(trials, labels=np.where(trials.labels == UNKNOWN, labels, trials.labels))
 
 
-def _of_costs(costs: Iterable[ComparedCost]) -> Iterator[Difference]:
+def _cost_differences(costs: Iterable[ComparedCost]) -> Iterator[Difference]:
     for each in costs:
         interval = interval_of(each.drawn[1] - each.drawn[0])
         yield Difference(each.name, *each.costs, interval)
@@ -201,7 +201,7 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
         raise DataError(
             f"{where}: at least one of them needs labels of target and non-target trials"
         )
-    spelled = _spelled_alike(other.trials.names, one.trials.names)
+    spelled = _respelled(other.trials.names, one.trials.names)
     names = pc.unique(pa.concat_arrays([one.trials.names, spelled]))
     one_keys = _keys(one.trials, names)
     other_keys = _keys(replace(other.trials, names=spelled), names)
@@ -225,8 +225,8 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
     return left, right, len(np.setxor1d(one_keys, other_keys))
 
 
-def _spelled_alike(names: pa.Array, known: pa.Array) -> pa.Array:
-    """Names (K,), replaced by those of `known` that differ only in suffix or folders."""
+def _respelled(names: pa.Array, known: pa.Array) -> pa.Array:
+    """Names (K,) as `known` spells them, where they differ only in suffix or folders."""
     rows = np.asarray(pc.fill_null(pc.index_in(names, value_set=known), -1), dtype=np.int64)
     unmatched = np.flatnonzero(rows < 0)
     if not unmatched.size:
@@ -238,7 +238,7 @@ def _spelled_alike(names: pa.Array, known: pa.Array) -> pa.Array:
 
 
 def _keys(trials: TrialList, names: pa.Array) -> Ints:
-    """One number per trial (N,), regardless of the order of its sides; `names` has all names."""
+    """A number for each trial (N,) that ignores the order of its sides; `names` has all names."""
     codes = np.asarray(pc.index_in(trials.names, value_set=names), dtype=np.int64)
     sides = codes[trials.first], codes[trials.second]
     return np.asarray(np.minimum(*sides) * len(names) + np.maximum(*sides))

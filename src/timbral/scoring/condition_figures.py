@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from timbral.scoring.score_file import ScoredList
 from timbral.scoring.score_options import ScoreOptions
 from timbral.scoring.trial_list import TrialList
 
-__all__ = ["Condition", "condition_rows", "figures_by_condition"]
+__all__ = ["Condition", "figures_by_condition"]
 
 EDGES = (0.0, 2.0, 4.0, 8.0)
 """lower edges of bins of the shorter recording's duration, in seconds"""
@@ -175,55 +175,3 @@ def _with_costs(
         least_cllr=convex_hull(SortedScores.of(llrs, labels)).min_cllr,
         actual_dcf={f"{p:g}": actual_dcf(llrs, labels, p) for p in options.p_target},
     )
-
-
-def condition_rows(conditions: Sequence[Condition]) -> list[tuple[str, ...]]:
-    """Conditions of one column as rows of a table, of which the first is the header."""
-    priors = sorted({prior for each in conditions for prior in each.min_dcf}, key=float)
-    head = (
-        "",
-        "trials",
-        "targets",
-        "speakers",
-        "EER %",
-        "95 % interval",
-        "miss %",
-        "false alarm %",
-    )
-    is_calibrated = any(each.cllr is not None for each in conditions)
-    actual = [f"actDCF({prior})" for prior in priors] if is_calibrated else []
-    costs = (*(f"minDCF({prior})" for prior in priors), "min Cllr")
-    rows = [(*head, *costs, *(["Cllr (min)", *actual] if is_calibrated else ()))]
-    for each in conditions:
-        interval = each.eer_interval
-        bounds = [] if interval is None else [_percent(interval.low), _percent(interval.high)]
-        counts = (each.num_trials, each.num_targets, each.num_speakers)
-        rows.append(
-            (
-                each.value,
-                *(f"{count:,}" for count in counts),
-                _percent(each.eer),
-                " to ".join(bounds),
-                _percent(each.miss),
-                _percent(each.false_alarm),
-                *_costs(each.min_dcf, priors),
-                "" if each.min_cllr is None else f"{each.min_cllr:.3f}",
-                *(_calibrated_costs(each, priors) if is_calibrated else ()),
-            )
-        )
-    return rows
-
-
-def _calibrated_costs(condition: Condition, priors: Sequence[str]) -> tuple[str, ...]:
-    if condition.cllr is None:
-        return ("",) * (1 + len(priors))
-    shown = f"{condition.cllr:.3f} ({condition.least_cllr:.3f})"
-    return shown, *_costs(condition.actual_dcf, priors)
-
-
-def _costs(of_priors: Mapping[str, float], priors: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"{of_priors[prior]:.3f}" if of_priors else "" for prior in priors)
-
-
-def _percent(rate: float | None) -> str:
-    return "" if rate is None else f"{100 * rate:.2f}"

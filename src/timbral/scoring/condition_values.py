@@ -1,4 +1,4 @@
-"""Values of a list's recordings to report figures by: durations, genders, channels."""
+"""Properties of recordings to report figures by: durations, genders, channels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timbral.data.name_pairs import read_pairs
 from timbral.data.text_columns import TABLE_SUFFIXES, read_text_columns
 from timbral.embeddings.named_vectors import NamedVectors
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats, Ints
 from timbral.scoring.enrollment import NamedRecordings
-from timbral.scoring.trial_speakers import look_up, read_map
+from timbral.scoring.trial_speakers import look_up
 
 __all__ = ["DURATION", "ByColumns", "Source", "column_sources", "seconds_of", "values_of"]
 
@@ -127,7 +128,7 @@ def _each_value(
 
 def _read_values(column: str, path: Path) -> dict[str, str]:
     if path.suffix.lower() not in TABLE_SUFFIXES:
-        return read_map(path)
+        return read_pairs(path, "a list of values", single_words=True)
     table, names = read_text_columns(path, [column, *KEYS, "speaker"])
     if column not in table.column_names:
         raise DataError(f"{path}: has no column {column!r}; it has: {', '.join(names)}")

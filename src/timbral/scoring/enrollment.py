@@ -1,6 +1,6 @@
-"""Models of a list of trials: each is enrolled with one recording or several.
+"""Models that a list of trials compares with recordings, as in NIST's evaluations and in SITW.
 
-A trial of such a list names a model and a recording, as in the evaluations of NIST and in SITW.
+A model is a speaker enrolled with one or more recordings.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timbral.errors import DataError
-from timbral.io.text import BLANKS, read_lines, split_words
+from timbral.io.text import read_lines, split_columns
 from timbral.io.types import Ints
 from timbral.scoring.nist_heading import HEADING, SIDE, check_sides, is_heading
 from timbral.scoring.trial_list import TrialList
@@ -27,7 +27,7 @@ AVERAGES = ("vectors", "scores")
 
 @dataclass(frozen=True)
 class NamedRecordings:
-    """K names, each of a model with its recordings, or of one recording itself.
+    """K names of a list: each is a model with its recordings, or a recording itself.
 
     `names` (K,) and `recordings` (R,) are strings, `starts` (K + 1,) integers: the recordings of
     name k, at least one, are `recordings[starts[k]:starts[k + 1]]`.
@@ -69,8 +69,7 @@ def read_enrollment(path: str | Path) -> NamedRecordings:
     heading: list[str] = []
     sides: list[tuple[str, str]] = []
     for number, line in read_lines(path, "a list of enrollments"):
-        words = [word.strip(BLANKS) for word in line.split("\t")]
-        words = words if len(words) > 1 and all(words) else split_words(line)
+        words = split_columns(line)
         if number == 1 and is_heading(words):
             heading = words
             continue

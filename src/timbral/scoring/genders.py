@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from timbral.data.name_pairs import read_pairs
 from timbral.errors import DataError
-from timbral.scoring.trial_speakers import read_map
 
 __all__ = ["GENDERS", "read_genders"]
 
@@ -25,7 +25,10 @@ def read_genders(given: str | Path | Mapping[str, str]) -> dict[str, str]:
     given: a mapping by speaker, or a file of lines ``speaker gender``. Raises DataError for any
     other file, and for an unknown gender.
     """
-    written = given if isinstance(given, Mapping) else read_map(Path(given))
+    if isinstance(given, Mapping):
+        written = given
+    else:
+        written = read_pairs(Path(given), "a list of genders", single_words=True)
     where = "genders" if isinstance(given, Mapping) else str(given)
     odd = next((name for name, word in written.items() if word.lower() not in GENDERS), None)
     if odd is not None:

@@ -20,9 +20,9 @@ from timbral.scoring.metrics import SortedScores, check_p_target, detection_cost
 __all__ = ["Hull", "convex_hull", "hull_of_levels", "min_cllr_of"]
 
 FEW_BLOCKS = 4096
-"""with at most this many blocks, they are joined one by one"""
-SHRINKS = 7 / 8
-"""and when a pass over whole runs leaves more than this fraction of the blocks"""
+"""at most this many blocks are joined one by one"""
+WORTHWHILE = 7 / 8
+"""so are blocks of which a pass over whole runs has left more than this fraction"""
 DRAWS_AT_ONCE = 64
 
 
@@ -68,13 +68,16 @@ class Hull:
     def min_cllr(self) -> float:
         """Cllr in bits after the best calibration that keeps the order."""
         llrs = self.llrs
-        of_target = self.targets @ _bits(-llrs, self.targets) / self.targets.sum()
-        of_nontarget = self.nontargets @ _bits(llrs, self.nontargets) / self.nontargets.sum()
+        of_target = self.targets @ _block_costs(-llrs, self.targets) / self.targets.sum()
+        of_nontarget = self.nontargets @ _block_costs(llrs, self.nontargets) / self.nontargets.sum()
         return float(of_target + of_nontarget) / 2
 
 
-def _bits(llrs: Floats, trials: NDArray[Any]) -> Floats:
-    """log2(1 + e^llr); 0 where there are no trials, as in a block whose ratio is infinite."""
+def _block_costs(llrs: Floats, trials: NDArray[Any]) -> Floats:
+    """Cost in bits of each block's llr (K,), log2(1 + e^llr); 0 for a block without such trials.
+
+    A block without trials of one kind has an infinite llr, which costs the other kind nothing.
+    """
     known = np.where(trials > 0, llrs, -np.inf)
     return np.asarray(np.logaddexp(0.0, known) / np.log(2))
 
@@ -123,18 +126,18 @@ def _min_cllrs(targets: Floats, nontargets: Floats) -> Floats:
     targets, nontargets = (np.add.reduceat(kind, starts) for kind in both)
     with np.errstate(divide="ignore"):
         llrs = np.log(targets) - np.log(nontargets)
-    costs = targets * _bits(-llrs, targets) + nontargets * _bits(llrs, nontargets)
+    costs = targets * _block_costs(-llrs, targets) + nontargets * _block_costs(llrs, nontargets)
     return np.asarray(np.add.reduceat(costs, np.searchsorted(starts, firsts))) / 2
 
 
 def _pool(targets: NDArray[Any], trials: NDArray[Any], firsts: Ints) -> Ints:
     """First level of each block of PAV.
 
-    `targets` and `trials` (K,), the latter none of them 0, count each level's trials. Several sets
-    of levels may follow each other; `firsts` are their first levels, and no block crosses them.
-    Joining neighbors that violate the order, in any order, ends in the same blocks. So each pass
-    joins whole runs in which the fraction of target trials does not rise; when few blocks are left,
-    or joining whole runs no longer helps, they are joined one by one.
+    `targets` and `trials` (K,) count each level's target trials and all its trials, at least one.
+    Several sets of levels may follow each other; `firsts` are their first levels, and no block
+    extends over two sets. The order in which neighbors are joined does not change the result. So
+    each pass joins whole runs in which the fraction of target trials does not rise; when few blocks
+    are left, or joining whole runs no longer helps, they are joined one by one.
     """
     starts = np.arange(len(targets))
     begins = np.zeros(len(targets), dtype=bool)
@@ -145,7 +148,7 @@ def _pool(targets: NDArray[Any], trials: NDArray[Any], firsts: Ints) -> Ints:
         kept = np.flatnonzero(rises)
         if len(kept) == len(starts):
             return starts
-        helps = len(kept) < SHRINKS * len(starts)
+        helps = len(kept) < WORTHWHILE * len(starts)
         starts, begins = starts[kept], begins[kept]
         targets, trials = np.add.reduceat(targets, kept), np.add.reduceat(trials, kept)
         if not helps:

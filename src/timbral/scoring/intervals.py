@@ -44,13 +44,14 @@ Figure = Callable[[Floats, Floats], Floats]
 QUANTILES = 4096
 """bins hold at most this fraction of the target trials, and of the non-target trials"""
 TAIL_STEPS = 64
-"""bins in the tails, for each doubling of the number of trials beyond"""
+"""bins in the tails, each time the number of trials beyond doubles"""
 MIN_DRAWS = 100
 MIN_SPEAKERS = 5
 """fewer speakers do not represent others"""
 WORD = 8
-"""bytes"""
+"""bytes of an integer with which weights of one byte are summed"""
 EVEN_BYTES = np.uint64(0x00FF00FF00FF00FF)
+"""mask of every second byte, which leaves 16 bits for each sum"""
 BLOCK_WEIGHTS = 2**18
 """weights (trials · draws) per block, which stays in the processor's cache"""
 
@@ -148,7 +149,7 @@ def check_speakers(
 
 
 def draw_speakers(first: Ints, second: Ints, draws: int, seed: int) -> Ints:
-    """How often each speaker comes in each draw of S speakers with replacement (draws, S).
+    """How often each speaker occurs in each draw of S speakers with replacement (draws, S).
 
     `first` and `second` (N,) are speaker numbers of both sides of trials, from 0 to S - 1.
     """
@@ -227,7 +228,7 @@ def _bins(targets: NDArray[Any], nontargets: NDArray[Any]) -> Floats:
 
 
 def _smallest_integers(counts: Ints) -> NDArray[Any]:
-    """Counts (S, draws) in a type that holds the product of any two: nearly always a byte."""
+    """Counts (S, draws) as the smallest integers that fit a product of two: nearly always bytes."""
     most = int(counts.max()) ** 2
     kind = next(kind for kind in (np.uint8, np.uint32, np.int64) if most <= np.iinfo(kind).max)
     return counts.astype(kind)

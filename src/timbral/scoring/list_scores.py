@@ -39,8 +39,8 @@ from timbral.scoring.trial_speakers import (
 
 __all__ = ["ListScores", "score_list"]
 
-LARGEST_STEP = 0.5
-"""of actual DCF by one false accept: half of what rejecting everything costs"""
+MAX_STEP = 0.5
+"""warn if one false accept adds more to the actual DCF: half of what rejecting everything costs"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def score_list(
     vectors without what the calibration needs.
     """
     listed, left_out, missing = _with_vectors(listed, recordings, rows, table, options.skip_missing)
-    cohort, unchecked = _cohort(recordings, table, rows, options)
+    cohort, unchecked = _read_cohort(recordings, table, rows, options)
     scores = _scores(listed, recordings, table, rows, options, cohort)
     speakers = _speakers(listed, recordings, table, rows, options)
     scored = ScoredList(listed, scores)
@@ -98,14 +98,14 @@ def score_list(
     if listed.is_labeled:
         sides = speakers[listed.first], speakers[listed.second]
         guessed = options.speakers is None and table.speakers is None
-        figures = _figures(scored, sides, calibrated, guessed, options)
+        figures = _list_figures(scored, sides, calibrated, guessed, options)
         values = _values(recordings, table, rows, options)
         conditions = figures_by_condition(scored, calibrated, speakers, values, figures, options)
-    note = "; ".join(filter(None, (_of_one_recording(listed, recordings), unchecked)))
+    note = "; ".join(filter(None, (_self_comparisons_note(listed, recordings), unchecked)))
     return ListScores(scored, figures, speakers, left_out, missing, conditions, calibrated, note)
 
 
-def _of_one_recording(listed: TrialList, recordings: NamedRecordings) -> str:
+def _self_comparisons_note(listed: TrialList, recordings: NamedRecordings) -> str:
     """A note if trials compare a recording with itself; else empty."""
     count = int((listed.first == listed.second).sum()) if recordings.are_single else 0
     if not count:
@@ -114,7 +114,7 @@ def _of_one_recording(listed: TrialList, recordings: NamedRecordings) -> str:
     return f"{trials} a recording with itself, which says nothing about speakers: remove them"
 
 
-def _cohort(
+def _read_cohort(
     recordings: NamedRecordings, table: NamedVectors, rows: Ints, options: ScoreOptions
 ) -> tuple[NamedVectors | None, str]:
     """The cohort, if there is one, and a note on what could not be checked."""
@@ -126,14 +126,17 @@ def _cohort(
     return read_cohort(options.cohort, table, np.unique(rows[rows >= 0]), speakers)
 
 
-def _figures(
+def _list_figures(
     scored: ScoredList,
     sides: tuple[Ints, Ints],
     calibrated: CalibratedScores | None,
     guessed: bool,
     options: ScoreOptions,
 ) -> Figures:
-    """Figures of the whole list; `sides` are its trials' speaker numbers (N,), maybe `guessed`."""
+    """Figures of the whole list.
+
+    `sides` are the speaker numbers (N,) of both sides of its trials; `guessed`: from the trials.
+    """
     labels, draws = scored.trials.labels, options.draws
     figures = compute_figures(
         scored.scores,
@@ -148,15 +151,15 @@ def _figures(
     if calibrated is None:
         return figures
     costs = calibrated_figures(calibrated, labels, *sides, p_targets=options.p_target, draws=draws)
-    note = "; ".join(filter(None, (costs.note, _few_trials(figures))))
+    note = "; ".join(filter(None, (costs.note, _few_trials_note(figures))))
     return replace(figures, calibrated=costs, calibration_note=note)
 
 
-def _few_trials(figures: Figures) -> str:
-    """What one error does to actual DCF, where that is so much that the figure says little."""
+def _few_trials_note(figures: Figures) -> str:
+    """A note if one error changes the actual DCF so much that it says little; else empty."""
     prior, count = min(figures.min_dcf), figures.num_trials - figures.num_targets
     step = float(detection_cost(0.0, 1.0 / count, prior))
-    if step < LARGEST_STEP:
+    if step < MAX_STEP:
         return ""
     return (
         f"with only {count:,} non-target trials, one false accept adds {step:.2g} to "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["FEW", "are_too_many"]
+__all__ = ["MOST_MISSING", "are_too_many"]
 
-FEW = 0.01
-"""this fraction of a list's trials may be missing"""
+MOST_MISSING = 0.01
+"""largest fraction of a list's trials that may be missing"""
 
 
 def are_too_many(missing: int, total: int) -> bool:
-    """Whether more than `FEW` of the trials are missing, or all of them."""
-    return missing > FEW * total or missing == total > 0
+    """Whether more than `MOST_MISSING` of the trials are missing, or all of them."""
+    return missing > MOST_MISSING * total or missing == total > 0

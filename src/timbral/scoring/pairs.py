@@ -15,7 +15,8 @@ from timbral.io.types import Ints, Vectors
 __all__ = ["pair_cosines", "score_normalized"]
 
 GROUP = 4096
-"""vectors per group: the second sides of neighboring pairs, which stay in the processor's cache"""
+"""vectors per group: pairs with second sides in one group follow each other, so that these vectors
+stay in the processor's cache"""
 MOST_GROUPS = 64
 MOST_PAIRS = 2**24
 """pairs sorted per block"""

@@ -17,10 +17,10 @@ from timbral.io.types import Floats
 __all__ = ["poisson_bounds", "upper_bounds"]
 
 MIN_ERRORS = 20
-"""with fewer errors their dependence on each other cannot be estimated"""
+"""errors or correct decisions needed to estimate how much they depend on each other"""
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = 1.6448536269514722
-"""of CONFIDENCE"""
+"""quantile of the standard normal distribution at `CONFIDENCE`"""
 NEWTON_STEPS = 6
 
 

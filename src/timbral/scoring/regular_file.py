@@ -1,4 +1,4 @@
-"""Read text of millions of lines, each with the same number of words, as arrays of bytes."""
+"""Read lines with the same number of words each, millions of them, as arrays of bytes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_regular_columns(path: Path, counts: Sequence[int]) -> list[pa.Dictionar
 
 
 class _IrregularError(Exception):
-    """Lines have different forms."""
+    """Not all lines have the same form."""
 
 
 @dataclass(frozen=True)

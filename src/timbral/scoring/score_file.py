@@ -27,7 +27,7 @@ FORMS = (
     "`path path label score` or `path path score`"
 )
 ORDERS = ("score-first", "pair-first")
-"""orders of a line's columns: with labels if they are known, or never"""
+"""orders of a line's columns; only the first includes labels, if they are known"""
 SIX_DECIMALS = pa.decimal128(24, 6)
 LARGEST_TABLED = 100
 """scores below this are formatted from tables; log-likelihood ratios may be larger, or infinite"""
@@ -46,9 +46,9 @@ class ScoredList:
 def write_scores(
     path: Path, trials: TrialList, scores: Vectors | Floats, order: str = "score-first"
 ) -> None:
-    """Write lines ``score label path path``, or ``path path score`` of trials without labels.
+    """Write lines ``score label path path``, or ``path path score`` for trials without labels.
 
-    With the `order` ``pair-first`` always the latter, as Kaldi's tools take them.
+    The `order` ``pair-first`` always gives ``path path score``, as Kaldi's tools expect.
 
     Columns are separated by tabs if a name contains blanks, else by blanks. Raises DataError for a
     name that the file cannot contain.
@@ -64,7 +64,7 @@ def write_scores(
     ends = (delimiter, "\n" if labeled else delimiter)
     sides = [pc.binary_join_element_wise(names, end, "") for end in ends]
     suffixes = [f"{delimiter}{label}{delimiter}" for label in (0, 1)] if labeled else ["\n"]
-    digits = _digits(scores, suffixes)
+    digits = _digit_tables(scores, suffixes)
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         lines = _LineWriter(file)
         for start in range(0, len(trials), ROWS):
@@ -75,8 +75,8 @@ def write_scores(
             lines.write([*score, *words] if labeled else [*words, *score])
 
 
-_Texts: TypeAlias = tuple[pa.Array, NDArray[Any]]
-"""texts (K,), and the index of each line's text (N,)"""
+_Column: TypeAlias = tuple[pa.Array, NDArray[Any]]
+"""different texts (K,), and the index of each line's text (N,)"""
 
 
 class _LineWriter:
@@ -91,27 +91,28 @@ class _LineWriter:
         self._tables: list[pa.Array] = []
         self._table, self._starts = pa.array([], pa.string()), np.zeros(1, np.int64)
 
-    def write(self, pieces: Sequence[_Texts]) -> None:
-        """Write N lines, each the concatenation of its text of every piece."""
-        tables = [texts for texts, _ in pieces]
+    def write(self, columns: Sequence[_Column]) -> None:
+        """Write N lines, each the concatenation of its texts in all columns."""
+        tables = [texts for texts, _ in columns]
         known = len(tables) == len(self._tables)
         if not (known and all(map(operator.is_, tables, self._tables))):
             self._tables, self._table = tables, pa.concat_arrays(tables)
             self._starts = np.cumsum([0, *map(len, tables)])
-        places = np.empty((len(pieces[0][1]), len(pieces)), dtype=np.int32)
-        for column, (_, rows) in enumerate(pieces):
-            np.add(rows, self._starts[column], out=places[:, column], casting="unsafe")
+        places = np.empty((len(columns[0][1]), len(columns)), dtype=np.int32)
+        for number, (_, rows) in enumerate(columns):
+            np.add(rows, self._starts[number], out=places[:, number], casting="unsafe")
         lines = self._table.take(pa.array(places.ravel()))
         _, bounds, content = lines.buffers()
         self._file.write(memoryview(content)[: np.frombuffer(bounds, np.int32)[len(lines)]])
 
 
-def _digits(scores: Vectors | Floats, suffixes: Sequence[str]) -> tuple[pa.Array, pa.Array] | None:
-    """Tables of numbers to three decimals (positive, then negative), and of three more decimals.
+def _digit_tables(
+    scores: Vectors | Floats, suffixes: Sequence[str]
+) -> tuple[pa.Array, pa.Array] | None:
+    """Texts to compose scores (N,) from; None if the scores are too large for tables.
 
-    The latter come with each suffix.
-
-    None if scores (N,) are too large for tables.
+    The first table has the numbers up to the largest score with three decimals, then the same with
+    a minus sign; the second has three more decimals, with each suffix.
     """
     largest = float(np.abs(scores).max(initial=0.0))
     if not np.rint(largest * 1e6) < LARGEST_TABLED * 1e6:
@@ -127,10 +128,10 @@ def _six_decimals(
     digits: tuple[pa.Array, pa.Array] | None,
     suffixes: Sequence[str],
     kinds: NDArray[np.int8],
-) -> list[_Texts]:
-    """Scores (N,) with six decimals, each with the suffix of its kind (N,), in two pieces.
+) -> list[_Column]:
+    """Scores (N,) with six decimals, each with the suffix of its kind (N,), as two columns.
 
-    The pieces are looked up in the tables of `_digits`, which is faster than formatting numbers.
+    Both are looked up in the tables of `_digit_tables`, which is faster than formatting numbers.
     """
     if digits is None:
         texts = pa.array(scores).cast(SIX_DECIMALS, safe=False).cast(pa.string())

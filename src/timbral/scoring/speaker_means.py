@@ -1,8 +1,8 @@
 """Exact means over trials in draws of speakers, for costs that do not need sorted scores.
 
-With speaker a drawn m times and speaker b n times, a non-target trial between them has the weight m
-· n, and a target trial of a the weight m (see `timbral.scoring.intervals`). So the sum of a cost
-over all trials is a bilinear form in the counts: costs are summed once for each pair of speakers.
+With speaker a drawn m times and speaker b n times, a non-target trial between them has the weight
+m n, and a target trial of a the weight m (see `timbral.scoring.intervals`). So the sum of a cost
+over all trials is bilinear in these counts: costs are summed once for each pair of speakers.
 """
 
 from __future__ import annotations

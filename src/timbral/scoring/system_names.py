@@ -26,7 +26,7 @@ def system_names(first: str | Path, second: str | Path) -> tuple[str, str]:
 
 
 def _parts(path: str | Path) -> list[str]:
-    """Of a path, those that tell most about the system first."""
+    """The parts of a path, the one that most likely names the system first."""
     names = [name for name in reversed(Path(path).absolute().parts) if name not in (SCORES, LLRS)]
     if EVALUATION in names[1:3]:
         names = [*names[1:], names[0]]

@@ -1,8 +1,8 @@
 """Lists of millions of trials, as columns.
 
 A list names few recordings many times, so each name is kept once: ten million trials take 90 MB and
-are read in seconds. A regular file, with one separator and the same columns in every line, is read
-as arrays of bytes; any other line by line, which also finds the faulty line.
+are read in seconds. A file with one separator and the same columns in every line is read as arrays
+of bytes, any other file line by line, which also finds a faulty line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from timbral.errors import DataError
 from timbral.io.near_names import beside
-from timbral.io.text import BLANKS, read_lines, split_words
+from timbral.io.text import read_lines, split_columns, split_words
 from timbral.io.types import Ints
 from timbral.scoring.nist_heading import has_heading, without_heading
 from timbral.scoring.regular_file import read_regular_columns
@@ -103,11 +103,11 @@ def read_trial_list(path: str | Path) -> TrialList:
     """Read a list of trials: of VoxCeleb, Kaldi, WeSpeaker, or without labels.
 
     Lines are ``label path path``, ``path path label`` or ``path path``; labels are 1 and 0, target
-    and nontarget, or tgt and imp (SITW). Separators are tabs, or else blanks; with tabs, paths may
-    hold blanks, and so may paths in double quotes, in a list that fits no other way or where all
-    paths are quoted. Lines that begin with # are comments. NIST's heading (modelid segmentid side
-    targettype …) says which columns are which. Raises DataError when the file cannot be read, is
-    empty, or when lines differ, naming the first that does.
+    and nontarget, or tgt and imp (SITW). Separators are tabs, or else blanks. Paths may contain
+    blanks in lines with tabs, and in double quotes, which are removed if all paths have them or the
+    lines cannot be read otherwise. Lines that begin with # are comments. NIST's heading (modelid
+    segmentid side targettype …) says which columns are which. Raises DataError when the file cannot
+    be read, is empty, or when lines differ, naming the first that does.
     """
     path = Path(path)
     labels = None
@@ -147,7 +147,7 @@ def read_columns(
 def _read_regular(
     path: Path, counts: tuple[int, ...], content: str
 ) -> list[pa.DictionaryArray] | None:
-    """The columns of a file that is the same in every line; None for any other."""
+    """The columns of a file whose lines all have the same form; None for any other."""
     try:
         columns = read_regular_columns(path, counts)
     except FileNotFoundError:
@@ -163,18 +163,13 @@ def _read_regular(
 _Split: TypeAlias = Callable[[str], list[str]]
 
 
-def _split_line(line: str) -> list[str]:
-    words = [word.strip(BLANKS) for word in line.split("\t")]
-    return words if all(words) and len(words) > 1 else split_words(line)
-
-
 def _split_quoted(line: str) -> list[str]:
-    """Words between blanks, or between double quotes, which are no part of them."""
+    """Words between blanks; one in double quotes may contain blanks, and loses its quotes."""
     return [quoted or plain for quoted, plain in QUOTED.findall(line)]
 
 
 def _read_each_line(
-    path: Path, counts: tuple[int, ...], content: str, forms: str, split: _Split = _split_line
+    path: Path, counts: tuple[int, ...], content: str, forms: str, split: _Split = split_columns
 ) -> list[pa.DictionaryArray]:
     rows: list[list[str]] = []
     for number, line in read_lines(path, content):
@@ -224,7 +219,7 @@ def _are_labels(column: pa.DictionaryArray) -> bool:
 
 
 def _without_label(path: Path) -> str:
-    """The first line that has no label where most lines have one, for an error."""
+    """The message about the first line without a label in the column where most have one."""
     lines = [(n, split_words(line)) for n, line in read_lines(path, "a list of trials")]
     lines = [(number, words) for number, words in lines if not words[0].startswith("#")]
     at = max((0, -1), key=lambda column: sum(words[column] in LABELS for _, words in lines))

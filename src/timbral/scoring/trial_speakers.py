@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timbral.data.name_pairs import read_pairs
 from timbral.embeddings.name_matching import match_loosely
 from timbral.errors import DataError
-from timbral.io.text import read_lines, split_words
 from timbral.io.types import Ints
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.trial_list import TrialList
@@ -23,7 +23,6 @@ __all__ = [
     "look_up",
     "numbered",
     "one_of_each",
-    "read_map",
     "speaker_names",
     "speakers_from_targets",
     "speakers_of",
@@ -44,9 +43,9 @@ GUESSED = (
 def speakers_from_targets(trials: TrialList, recordings: NamedRecordings | None = None) -> Ints:
     """Speaker number of each name (K,), guessed: target trials join recordings of one speaker.
 
-    `recordings` of a model have its speaker, too. A name in no target trial counts as a speaker of
-    its own. Numbers follow the order of names, not that of the trials, because draws of speakers
-    depend on the numbers.
+    The `recordings` of a model have its speaker, too. A name in no target trial counts as a speaker
+    of its own. Speakers are numbered in the order of names, so that the draws of speakers in a
+    bootstrap do not depend on the order of the trials.
     """
     groups = np.arange(len(trials.names))
     target = trials.labels == 1
@@ -87,7 +86,7 @@ def speaker_names(
     given by its file name without the suffix. A model in `models` that is not given has the speaker
     of its recordings. Raises DataError for a name without a speaker, and a model with several.
     """
-    speaker_of = given if isinstance(given, Mapping) else read_map(Path(given))
+    speaker_of = _speaker_of_each(given)
     speakers = look_up(names, speaker_of)
     if models is not None:
         speakers = pc.coalesce(
@@ -104,7 +103,7 @@ def speaker_names(
 
 def known_speakers(recordings: NamedRecordings, given: Speakers) -> pa.Array:
     """The speaker of each recording (R,) by its name or its model's, strings; null without one."""
-    speaker_of = given if isinstance(given, Mapping) else read_map(Path(given))
+    speaker_of = _speaker_of_each(given)
     models = recordings.names.take(pa.array(recordings.name_of_each))
     return pc.coalesce(look_up(recordings.recordings, speaker_of), look_up(models, speaker_of))
 
@@ -140,7 +139,7 @@ def one_of_each(speakers: pa.Array, recordings: NamedRecordings) -> pa.Array:
 
 
 def numbered(speakers: pa.Array) -> Ints:
-    """Speaker numbers (K,) from 0, in the order of names; null counts as one more speaker."""
+    """Speaker numbers (K,) from 0, in alphabetical order; null counts as one more speaker."""
     encoded = speakers.dictionary_encode()
     numbers = np.append(_ranks(encoded.dictionary), len(encoded.dictionary))
     rows = np.asarray(pc.fill_null(encoded.indices, len(encoded.dictionary)))
@@ -148,21 +147,13 @@ def numbered(speakers: pa.Array) -> Ints:
 
 
 def _ranks(names: pa.Array) -> Ints:
-    """The rank of each of different names (K,)."""
+    """The position of each name (K,) in alphabetical order; names are distinct."""
     ranks = np.empty(len(names), dtype=np.int64)
     ranks[np.asarray(pc.sort_indices(names))] = np.arange(len(names))
     return ranks
 
 
-def read_map(path: Path) -> dict[str, str]:
-    """Read lines ``name speaker`` (Kaldi's utt2spk); DataError for other lines, or a name twice."""
-    speakers: dict[str, str] = {}
-    for number, line in read_lines(path, "a list of speakers"):
-        words = line.split("\t") if line.count("\t") == 1 else split_words(line)
-        if len(words) != 2 or words[0] in speakers:
-            raise DataError(
-                f"{path}:{number}: a line should be `name speaker`, with each name once; got "
-                f"{line!r}"
-            )
-        speakers[words[0]] = words[1]
-    return speakers
+def _speaker_of_each(given: Speakers) -> Mapping[str, str]:
+    if isinstance(given, Mapping):
+        return given
+    return read_pairs(Path(given), "a list of speakers", single_words=True)

@@ -78,9 +78,9 @@ def draw_pairs(
 
 
 def draw_many_pairs(speakers: Sequence[str], *, max_per_kind: int = 20_000, seed: int = 0) -> Ints:
-    """Draw trials as `draw_pairs` does, but all of each kind up to `max_per_kind`: (N, 3).
+    """Draw trials (N, 3) as `draw_pairs` does, but up to `max_per_kind` of each kind separately.
 
-    Further non-target trials of the same utterances cost little and make error rates steadier.
+    More non-target than target trials cost little and make error rates steadier.
     """
     names, codes = np.unique(np.asarray(speakers), return_inverse=True)
     rows_of = [np.flatnonzero(codes == code) for code in range(len(names))]
@@ -104,7 +104,7 @@ def draw_cross_session_trials(
     max_per_kind: int = 2000,
     seed: int = 0,
 ) -> list[Trial]:
-    """Draw trials that room, microphone or corpus do not decide.
+    """Draw trials that cannot be decided by room, microphone or corpus.
 
     Target trials pair two sessions of a speaker; non-target trials two speakers of one corpus,
     and of one gender where `genders`, by speaker, knows both. At most `max_per_kind` of each kind,

@@ -29,7 +29,7 @@ def utterances_of_vectors(folder: str | Path) -> Manifest:
     """The utterances of a folder of vectors, with the further columns of its table.
 
     Raises DataError when the table cannot be read, for an id that occurs twice, and for vectors
-    without a speaker: counted as one more speaker, they would give wrong trials.
+    without a speaker, which would all count as one speaker and give wrong trials.
     """
     table = read_embeddings(folder)
     speakers = table["speaker"]

@@ -17,7 +17,7 @@ MOST_LANES = 64
 FEWEST_SLOTS = 2**12
 SLOTS_PER_WORD = 4
 MOST_STEPS = 256
-"""from a word's own slot to a free one: only words that were constructed to collide need more"""
+"""from a word's own slot to a free one: only words chosen to share their slots need more"""
 MIX = np.uint64(0x9E3779B97F4A7C15)
 FACTORS = np.random.default_rng(0).integers(2**63, 2**64, MOST_LANES, dtype=np.uint64)
 FACTORS |= np.uint64(1)  # odd, so that no bit of a word is lost
@@ -27,11 +27,11 @@ Lanes = NDArray[np.uint64]
 
 
 class OddWordsError(Exception):
-    """Words that were constructed to share their slots."""
+    """Words chosen to share their slots, which would make every look-up slow."""
 
 
 class WordTable:
-    """Different words, numbered in the order in which they came."""
+    """Different words, numbered in the order in which they first occurred."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -46,7 +46,7 @@ class WordTable:
     def number(self, lanes: Lanes, lengths: NDArray[np.int32]) -> NDArray[np.int32]:
         """Numbers (N,) of words with `lengths` (N,) in bytes; new words are added.
 
-        At most `MOST_LANES` lanes. Raises OddWordsError for words that were constructed to collide.
+        At most `MOST_LANES` lanes. Raises OddWordsError for words chosen to share their slots.
         """
         self._widen(len(lanes))
         hashes = _hashes(lanes)
