@@ -1,9 +1,8 @@
 """ERes2NetV2 (Chen et al., ERes2NetV2: Boosting Short-Duration Speaker Verification Performance
 with Computational Efficiency, Interspeech 2024), as 3D-Speaker builds it.
 
-Frames stay time-major, (B, F, M, C). A block splits its channels into groups. Each group's 3 × 3
-convolution also takes the output of the previous group, which is added in the first two stages and
-fused by attention in the last two:
+A block splits its channels into groups. Each group's 3 × 3 convolution also takes the output of the
+previous group, which is added in the first two stages and fused by attention in the last two:
 
     x ── 1×1 ─┬─ group 0 ─────── conv ─┬──────────────┐
               ├─ group 1 ── + or fuse ── conv ─┬──────┼─ 1×1 ── + shortcut ──
@@ -18,27 +17,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
+from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
 from timbral.encoders.frontends import KALDI_FBANK_80, KaldiFbank
 from timbral.encoders.layers.conv import FrameConv2d
-from timbral.encoders.layers.frames import at_least_float32, frame_mask, relu_inside
-from timbral.encoders.layers.linear import second_linear
 from timbral.encoders.layers.norm import FrameBatchNorm
-from timbral.encoders.layers.pooling import statistics_pooling
+from timbral.encoders.staged import (
+    STRIDES,
+    ResidualBlock,
+    StagedEncoder,
+    check_layers,
+    run_stage,
+)
 from timbral.errors import ConfigError, check_ranges
 
 __all__ = ["Eres2netV2Config", "Eres2netV2Encoder"]
 
-STRIDES = (1, 2, 2, 2)
-"""of the first block of each stage, over mels and over time"""
 FUSED_STAGES = (2, 3)
 """stages whose groups are fused by attention"""
 CEILING = 20.0
 """upper limit of the activations in blocks"""
 REDUCTION = 4
 """factor by which the hidden layer of an attention has fewer channels"""
-ADDED_VARIANCE = 1e-8
-"""what 3D-Speaker adds to the variance in its pooling"""
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,7 @@ class Eres2netV2Config:
     """whether ReLU, batch norm and a second linear layer follow the first"""
 
     def __post_init__(self) -> None:
-        if len(self.layers) != len(STRIDES) or not all(
-            1 <= blocks <= MOST_LAYERS for blocks in self.layers
-        ):
-            raise ConfigError(
-                f"encoder.layers must be four numbers from 1 to {MOST_LAYERS}, got {self.layers}"
-            )
+        check_layers(self.layers)
         check_ranges(
             self,
             "encoder",
@@ -87,6 +81,10 @@ class Eres2netV2Config:
     def width(self, stage: int) -> int:
         """Channels of a group in the blocks of a stage, counted from 0."""
         return (self.channels << stage) * self.base_width // 64
+
+    def outputs(self, stage: int) -> int:
+        """Channels of the outputs of a stage, counted from 0."""
+        return (self.channels << stage) * self.expansion
 
 
 class Fusion(nn.Module):
@@ -107,14 +105,13 @@ class Fusion(nn.Module):
         return one * (1 + attention) + other * (1 - attention)
 
 
-class Block(nn.Module):
-    """Groups of channels, convolved one after the other, and a shortcut."""
+class Block(ResidualBlock):
+    """Groups of channels, convolved one after the other."""
 
     def __init__(self, inputs: int, config: Eres2netV2Config, stage: int, stride: int) -> None:
-        super().__init__()
-        self.stride, self.width = stride, config.width(stage)
+        super().__init__(config.outputs(stage), stride)
+        self.width = config.width(stage)
         channels = self.width * config.scale
-        outputs = config.channels * 2**stage * config.expansion
         self.conv1 = FrameConv2d.square(inputs, channels, 1, stride)
         self.norm1 = FrameBatchNorm(channels)
         groups = range(config.scale)
@@ -122,19 +119,13 @@ class Block(nn.Module):
         self.norms = nn.ModuleList([FrameBatchNorm(self.width) for _ in groups])
         fusions = groups[1:] if stage in FUSED_STAGES else ()
         self.fusions = nn.ModuleList([Fusion(self.width) for _ in fusions])
-        self.conv3 = FrameConv2d.square(channels, outputs, 1)
-        self.norm3 = FrameBatchNorm(outputs)
-        self.shortcut: FrameConv2d | None = None
-        if stride != 1 or inputs != outputs:
-            self.shortcut = FrameConv2d.square(inputs, outputs, 1, stride)
-            self.shortcut_norm = FrameBatchNorm(outputs)
+        self.conv3 = FrameConv2d.square(channels, self.outputs, 1)
+        self.norm3 = FrameBatchNorm(self.outputs)
+        self.add_shortcut(inputs)
 
     def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
         """(B, F, M, C), zero outside the mask (B, F) -> (B, F', M', C'), zero outside."""
         inside = mask[:, :: self.stride]
-        shortcut = frames
-        if self.shortcut is not None:
-            shortcut = self.shortcut_norm(self.shortcut(frames), inside)
         whole = _clipped_inside(self.norm1(self.conv1(frames), inside), inside)
         groups: list[Tensor] = []
         for number, group in enumerate(torch.split(whole, self.width, dim=-1)):
@@ -142,7 +133,7 @@ class Block(nn.Module):
             convolved = self.norms[number](self.convs[number](joined), inside)
             groups.append(_clipped_inside(convolved, inside))
         out = self.norm3(self.conv3(torch.cat(groups, dim=-1)), inside)
-        return _clipped_inside(out + shortcut, inside)
+        return _clipped_inside(out + self.shortcut_of(frames, inside), inside)
 
     def _joined(self, before: Tensor, group: Tensor, number: int, inside: Tensor) -> Tensor:
         """A group joined with the output of the previous one."""
@@ -157,59 +148,40 @@ def _clipped_inside(frames: Tensor, mask: Tensor) -> Tensor:
     return functional.hardtanh(frames * mask[:, :, None, None], 0.0, CEILING)
 
 
-class Eres2netV2Encoder(SpeakerEncoder):
+class Eres2netV2Encoder(StagedEncoder):
     """ERes2NetV2 of 3D-Speaker, on 80 Kaldi filter banks."""
 
     name = "eres2net-v2"
     config_type = Eres2netV2Config
     tiny_config = Eres2netV2Config((1, 1, 1, 1), channels=4, embedding_dim=16)
     config: Eres2netV2Config
+    added_variance = 1e-8
 
     def __init__(self, config: Eres2netV2Config) -> None:
         super().__init__(config)
         self.frontend = KaldiFbank(KALDI_FBANK_80)
         self.embedding_dim = config.embedding_dim
         self.min_samples = self.sample_rate // 5  # two frames, for a standard deviation
-        self.conv = FrameConv2d.square(1, config.channels, 3)
-        self.norm = FrameBatchNorm(config.channels)
-        self.stages = nn.ModuleList()
-        sizes = [config.channels]
-        for stage, (count, stride) in enumerate(zip(config.layers, STRIDES, strict=True)):
-            blocks = nn.ModuleList()
-            for index in range(count):
-                blocks.append(Block(sizes[-1], config, stage, 1 if index else stride))
-                sizes.append(config.channels * 2**stage * config.expansion)
-            self.stages.append(blocks)
-        third, fourth = (config.channels * 2**stage * config.expansion for stage in FUSED_STAGES)
+        self.add_stages(
+            config.channels,
+            config.layers,
+            lambda inputs, stage, stride: Block(inputs, config, stage, stride),
+        )
+        third, fourth = (config.outputs(stage) for stage in FUSED_STAGES)
         self.downsample = FrameConv2d.square(third, fourth, 3, STRIDES[-1])
         self.fusion = Fusion(fourth)
-        pooled = 2 * fourth * (self.frontend.num_features // 8)
-        self.linear = nn.Linear(pooled, config.embedding_dim)
-        self.second = second_linear(config.embedding_dim) if config.second_linear else None
+        self.add_head(fourth, second=config.second_linear)
 
     def layer_groups(self) -> dict[str, list[nn.Module]]:
-        front = nn.ModuleList([self.conv, self.norm])
-        last = nn.ModuleList([self.downsample, self.fusion])
-        head: list[nn.Module] = [self.linear] if self.second is None else [self.linear, self.second]
-        return {"body": [front, *self.stages, last], "head": head}
+        groups = super().layer_groups()
+        groups["body"].append(nn.ModuleList([self.downsample, self.fusion]))
+        return groups
 
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
-        mask = frame_mask(frame_lengths, features.shape[1])
-        frames = relu_inside(self.norm(self.conv(features[..., None]), mask), mask)
+        frames, mask = self.stem(features, frame_lengths)
         stages = []
         for blocks in self.stages:
-            assert isinstance(blocks, nn.ModuleList)
-            for block in blocks:
-                frames = block(frames, mask)
-                mask = mask[:, :: block.stride]
+            frames, mask = run_stage(blocks, frames, mask)
             stages.append(frames)
         third, fourth = stages[-2:]
-        fused = self.fusion(fourth, self.downsample(third), mask)
-        rows = fused.transpose(2, 3).flatten(2)  # (B, F, C M)
-        pooled = statistics_pooling(
-            rows, mask, unbiased=True, min_variance=0.0, added_variance=ADDED_VARIANCE
-        )
-        embeddings: Tensor = self.linear(pooled)
-        if self.second is not None:
-            embeddings = self.second(embeddings)
-        return at_least_float32(embeddings)
+        return self.pool(self.fusion(fourth, self.downsample(third), mask), mask)
