@@ -421,7 +421,7 @@ def test_vectors_that_are_not_finite_end_the_choice(
         for parameter in network.parameters():
             parameter.data.fill_(float("nan"))
 
-    monkeypatch.setattr(chosen_weights, "_put_together", broken)
+    monkeypatch.setattr(chosen_weights, "_set_mean", broken)
     config = small_config("tdnn", steps=1, validate_every=1)
     with pytest.raises(
         TrainingError, match="with 0 of the trained weights, vectors are not finite"

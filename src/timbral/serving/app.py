@@ -155,7 +155,7 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(OSError)
     async def refuse_for_a_full_disk(_: Request, error: OSError) -> JSONResponse:
-        return answer(_full_disk(error))
+        return answer(_disk_answer(error))
 
     @app.exception_handler(Exception)  # its traceback is logged
     async def answer_unexpected_error(_: Request, __: Exception) -> JSONResponse:
@@ -168,10 +168,10 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(HTTPException)
     async def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
-        return answer(_of_request(error, request.method, service.gallery is not None))
+        return answer(_request_answer(error, request.method, service.gallery is not None))
 
 
-def _of_request(error: HTTPException, method: str, has_gallery: bool) -> ErrorAnswer:
+def _request_answer(error: HTTPException, method: str, has_gallery: bool) -> ErrorAnswer:
     """The answer to a request that no endpoint takes."""
     if error.status_code == 400:
         return form_answer(error)
@@ -185,7 +185,7 @@ def _of_request(error: HTTPException, method: str, has_gallery: bool) -> ErrorAn
     return ErrorAnswer(error.status_code, kinds.get(error.status_code, "request"), message)
 
 
-def _full_disk(error: OSError) -> ErrorAnswer:
+def _disk_answer(error: OSError) -> ErrorAnswer:
     """The answer for a full disk; any other error is raised again."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise error

@@ -28,7 +28,7 @@ from timbral.io.loaded_torch import Device, set_torch_threads
 from timbral.io.types import Vectors
 from timbral.serving.lone_threads import LoneThreads
 from timbral.serving.refusals import ServiceError
-from timbral.serving.request_time import TOO_MUCH, check_time_left, deadline
+from timbral.serving.request_time import check_time_left, deadline, too_busy
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,7 @@ class BatchingRuntime:
         self._idle: set[int] = set()
         """numbers of waiting workers, of which the lowest is woken first"""
         self._closed = False
-        self._alone = Lock()  # held by computations outside of batches
+        self._unbatched = Lock()  # held by a computation outside of batches
         self._workers = [
             Thread(target=self._work, args=(number,), daemon=True) for number in range(workers)
         ]
@@ -149,18 +149,18 @@ class BatchingRuntime:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One computation at a time; ServiceError (503) if the wait exceeds the time limit."""
+        """A turn to compute outside of batches; ServiceError (503) if the wait is too long."""
         check_time_left()
         seconds_left = min(self._timeout, max(deadline() - time.monotonic(), 0.0))
-        if not self._alone.acquire(timeout=seconds_left):
-            raise ServiceError(503, "timeout", TOO_MUCH)
+        if not self._unbatched.acquire(timeout=seconds_left):
+            raise too_busy()
         try:
             yield
         finally:
-            self._alone.release()
+            self._unbatched.release()
 
     def _pieces(self, waves: Sequence[Wave]) -> list[list[Wave]]:
-        """Waves (in order) in pieces of at most one batch; a longer wave is a piece of its own."""
+        """Waves, in order, in pieces of at most one batch; a longer wave is a piece of its own."""
         pieces: list[list[Wave]] = []
         samples = 0
         for wave in waves:
@@ -240,7 +240,7 @@ def _in_time(batch: Sequence[_Job]) -> list[_Job]:
     now = time.monotonic()
     for job in batch:
         if job.deadline < now:
-            job.future.set_exception(ServiceError(503, "timeout", TOO_MUCH))
+            job.future.set_exception(too_busy())
     return [job for job in batch if not job.future.done()]
 
 

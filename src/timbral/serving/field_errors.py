@@ -35,11 +35,11 @@ def fields_answer(request: Request, errors: Sequence[Mapping[str, Any]]) -> Erro
     if body and body.lower() not in FORMS:
         message = f"the body is {body[:LONGEST_SHOWN]}; send form fields, as multipart/form-data"
         return ErrorAnswer(422, "fields", f"{message}: {_example(request, '')}")
-    return ErrorAnswer(422, "fields", "; ".join(_of_field(request, each) for each in errors))
+    return ErrorAnswer(422, "fields", "; ".join(_field_error(request, each) for each in errors))
 
 
 def form_answer(error: HTTPException) -> ErrorAnswer:
-    """The answer to a body that is no form."""
+    """The answer to a body that is not a form."""
     reason = str(error.detail).rstrip(".")
     return ErrorAnswer(
         error.status_code,
@@ -49,7 +49,7 @@ def form_answer(error: HTTPException) -> ErrorAnswer:
     )
 
 
-def _of_field(request: Request, error: Mapping[str, Any]) -> str:
+def _field_error(request: Request, error: Mapping[str, Any]) -> str:
     """What is wrong with one field, and its value, if that is a short text."""
     name, value = error["loc"][-1], error.get("input")
     if error["type"] == "missing":
@@ -64,12 +64,12 @@ def _of_field(request: Request, error: Mapping[str, Any]) -> str:
 
 
 def _fields(request: Request) -> dict[str, Any]:
-    """What the endpoint says of its fields, by name."""
+    """The declarations of an endpoint's form fields, by name."""
     return {field.alias: field.field_info for field in request.scope["route"].dependant.body_params}
 
 
 def _example(request: Request, name: str) -> str:
-    """How curl sends one field, or all that an endpoint needs."""
+    """How to send a field with curl; without a `name`, all fields that the endpoint requires."""
     fields = _fields(request)
     names = [name] if name else [key for key, each in fields.items() if each.is_required()]
     words = [

@@ -27,7 +27,9 @@ OPEN_PATHS = frozenset({"/", "/health", "/api", "/openapi.json"})
 """paths that can be read without a token: they contain nothing private"""
 OPEN_FOLDER = "/page/"
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-SAFETY_HEADERS = {
+METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+"""methods that the log and the counters name; a client could send any word"""
+SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -60,7 +62,7 @@ class Gate:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(raw=message["headers"])
-                for name, value in SAFETY_HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -136,9 +138,6 @@ class Gate:
     def _too_large(self) -> ServiceError:
         most = self._service.settings.max_upload_mb
         return ServiceError(413, "too-large", f"a request may have at most {most:g} MB; send less")
-
-
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def _check_origin(headers: Headers) -> None:

@@ -1,4 +1,4 @@
-"""Identifiers of a gallery, created again when it has changed, as each copies its vectors."""
+"""Identifiers of a gallery: each copies the vectors, so it is kept until the gallery changes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Identifiers:
     def get(self, top: int, false_accept: float | None, prior: float) -> Identifier:
         """An Identifier of the current gallery; arguments and errors as for `Identifier`.
 
-        The false accept rates of the gallery are computed by the first request that needs them; a
-        rate that cannot be promised is refused by these.
+        The false accept rates of the gallery are measured by the first request that needs them, and
+        decide whether a `false_accept` can be promised.
         """
         with self._lock:  # other requests wait for the same copy of the vectors
             version = self._gallery.version

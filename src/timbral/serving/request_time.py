@@ -10,9 +10,8 @@ from contextvars import ContextVar
 
 from timbral.serving.refusals import ServiceError
 
-__all__ = ["TOO_MUCH", "check_time_left", "deadline", "working_until"]
+__all__ = ["check_time_left", "deadline", "too_busy", "working_until"]
 
-TOO_MUCH = "the service is too busy at the moment; try again later"
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
@@ -34,4 +33,9 @@ def deadline() -> float:
 def check_time_left() -> None:
     """Raise ServiceError (503) past the deadline, when the client has its answer already."""
     if time.monotonic() > _deadline.get():
-        raise ServiceError(503, "timeout", TOO_MUCH)
+        raise too_busy()
+
+
+def too_busy() -> ServiceError:
+    """The error (503) of a request that could not be computed in time."""
+    return ServiceError(503, "timeout", "the service is too busy at the moment; try again later")

@@ -144,8 +144,7 @@ class Service:
         question = Question(
             threshold, embedder.threshold, embedder.calibration, false_accept, prior
         )
-        waves: list[Wave] = []
-        one, other = self._sides({"first": first, "second": second}, waves)
+        (one, other), waves = self._sides({"first": first, "second": second})
         decision = compare_sides(one, other, question)
         speaker_risks: list[Risk | None] = [None, None]
         if check_speakers:
@@ -204,14 +203,15 @@ class Service:
         if waves:
             yield waves, names, qualities
 
-    def _sides(self, given: dict[str, bytes], waves: list[Wave]) -> list[Side]:
-        """Sides of one recording each; their preprocessed waves are appended to `waves`."""
+    def _sides(self, given: dict[str, bytes]) -> tuple[list[Side], list[Wave]]:
+        """Sides of one recording each, and their preprocessed waves."""
+        waves: list[Wave] = []
 
         def encode(prepared: Sequence[Wave]) -> Vectors:
             waves.extend(prepared)
             return self.embedder.encode_preprocessed(prepared)
 
-        return load_sides(self.embedder.loader, encode, given, None)
+        return load_sides(self.embedder.loader, encode, given, None), waves
 
 
 def _with_second_speakers(decision: Decision, risks: Sequence[Risk | None]) -> Decision:

@@ -1,7 +1,7 @@
 """Limit how many requests are in progress, per token and in total.
 
-A request gives its slot back when nothing works for it any more: not yet when its answer is that it
-takes too long, while a thread still works for it.
+A request gives its slot back when nothing works for it any more. After a timeout it keeps the slot
+as long as a thread still works for it.
 """
 
 from __future__ import annotations

@@ -37,6 +37,9 @@ from timbral.training.validation import Validation
 
 __all__ = ["StartingWeights", "choose_weights"]
 
+Kinds = Sequence[tuple[str, Validation]]
+"""kinds of voices by name: the new ones first, then the old ones"""
+
 
 @dataclass(frozen=True)
 class StartingWeights:
@@ -75,13 +78,13 @@ def choose_weights(
     scores = _Scores(folder.folder / "keep-old", _key(start, best, kinds), kinds)
     for number, fraction in enumerate(FRACTIONS):
         if number % ranks.count == ranks.rank and scores.read(fraction) is None:
-            _put_together(network, start, end, fraction)
+            _set_mean(network, start, end, fraction)
             scores.compute(fraction, network)
         progress(number + 1, len(FRACTIONS))
-    ranks.all_reduce_max(0.0)  # a barrier: all processes have written their part
+    ranks.wait_for_all()  # until all have written their scores
     choice = _choose(scores, kinds, start.name) if ranks.is_first else None
     if choice is not None:
-        _put_together(network, start, end, choice.chosen.fraction)
+        _set_mean(network, start, end, choice.chosen.fraction)
         new = scores.required(choice.chosen.fraction)[0]
         rate, threshold = eer(new, kinds[0][1].labels)
         kept = choice.as_dict()
@@ -90,10 +93,6 @@ def choose_weights(
         folder.save_chosen(network, best, figures)
         scores.forget_others()
     return ranks.broadcast_object(choice)
-
-
-Kinds = Sequence[tuple[str, Validation]]
-"""new and old voices by name"""
 
 
 def _choose(scores: _Scores, kinds: Kinds, start: str) -> FractionChoice:
@@ -105,10 +104,13 @@ def _choose(scores: _Scores, kinds: Kinds, start: str) -> FractionChoice:
     return FractionChoice(choose_fraction(figures), tuple(figures), counts, start)
 
 
-def _put_together(
+def _set_mean(
     network: SpeakerEncoder, start: StartingWeights, end: Mapping[str, Tensor], fraction: float
 ) -> None:
-    """Set weights between both ends, also batch norm's statistics; counters are the end's."""
+    """Set a network to a weighted mean: `fraction` of `end`, the rest of `start`.
+
+    This includes batch norm's statistics; its counters are those of `end`.
+    """
     network.load_state_dict(weighted_mean([end, start.tensors], [fraction, 1.0 - fraction]))
     network.eval()
 
@@ -147,7 +149,7 @@ class _Scores:
         return np.split(together, np.cumsum(self._sizes)[:-1])
 
     def required(self, fraction: float) -> list[Vectors]:
-        """As `read`, for a file that this rank or another has written; TrainingError without it."""
+        """As `read`, for scores that some rank has written; TrainingError if they are missing."""
         scores = self.read(fraction)
         if scores is None:
             raise TrainingError(f"{self._path(fraction)}: cannot be read; start the same run again")

@@ -113,11 +113,12 @@ class TrainingData:
         else:
             vectors = teacher.vectors(self.data, self.rows, ranks, progress)
             source = TaughtBatches(self.source, vectors)
-        if self.validation is not None and ranks.is_first:
-            data, rows = self.validation.data, self.validation.rows
-            clean = replace(teacher, speeds=(1.0,))
-            self.validation.teacher = clean.vectors(data, rows, Ranks(), progress).of(rows)
-        return replace(self, source=source)
+        validation = self.validation
+        if validation is not None and ranks.is_first:
+            rows, unchanged = validation.rows, replace(teacher, speeds=(1.0,))
+            vectors = unchanged.vectors(validation.data, rows, Ranks(), progress)
+            validation = validation.with_teacher(vectors.of(rows))
+        return replace(self, source=source, validation=validation)
 
     def batches(self, first_step: int, rows: slice) -> Iterator[Sequence[Batch]]:
         """These rows of the batches of each step from `first_step` on, prefetched by a thread."""

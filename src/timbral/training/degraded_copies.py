@@ -2,7 +2,7 @@
 
 A recording gets one of several conditions, and a speaker's recordings get different ones, so that
 most pairs compare two conditions. Copies are made whenever they are embedded, and need no recorded
-noise or rooms: babble is of the other speakers, and a room is noise that decays.
+noise or rooms: babble is speech of other speakers, and the response of a room is decaying noise.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ LOUD_PEAK, QUIET = 4.0, 0.05
 """peak of loud speech, which is clipped at 1, and factor of quiet speech"""
 BABBLE_SPEAKERS, BABBLE_SNR_DB = 4, 5.0
 ROOM_SECONDS = (0.3, 0.8)
-"""reverberation time: until the sound has fallen by 60 dB; it has as much energy as the direct one
-"""
+"""range of the reverberation time, in which the sound falls by 60 dB; the reverberation has as much
+energy as the direct sound"""
 FIRST = torch.tensor([0])
 """the only row of a batch of one"""
 
 
 class DegradedCopies(PreparedData):
-    """A store's recordings, each in one of the CONDITIONS; only `rows` of it can be embedded.
+    """A store's recordings, each in one of the `CONDITIONS`; only its `rows` can be embedded.
 
-    What is drawn depends on the row alone. A recording that would be shorter than `min_samples` at
-    a higher speed keeps its own.
+    Random draws depend only on the row. The speed of a recording is not changed if it would become
+    shorter than `min_samples`.
     """
 
     def __init__(self, store: Store, rows: Ints, min_samples: int) -> None:
@@ -60,11 +60,11 @@ class DegradedCopies(PreparedData):
             self._numbers |= {row: code + number for number, row in enumerate(own)}
 
     def condition(self, row: int) -> str:
-        """What a row's recording goes through; those of a speaker take turns."""
+        """The condition of a row; the recordings of a speaker take turns."""
         return CONDITIONS[self._numbers[row] % len(CONDITIONS)]
 
     def wave(self, row: int) -> Wave:
-        """The copy of a recording (T,), raised to the level that the encoder would get it at."""
+        """The degraded copy of a recording (T,), at the level of the encoder's preprocessing."""
         condition, random = self.condition(row), np.random.default_rng(row)
         speed = {"fast and loud": FAST, "slow and quiet": SLOW}.get(condition, 1.0)
         if self._store.samples[row] < speed * self._min_samples + 1:
@@ -108,7 +108,7 @@ class DegradedCopies(PreparedData):
 
 
 def _room(samples: int, random: np.random.Generator) -> Reverberation:
-    """A response of one direct sound and noise that decays, for speech of so many samples."""
+    """An impulse response of the direct sound and decaying noise, for waves of `samples`."""
     seconds = random.uniform(*ROOM_SECONDS)
     times = np.arange(1, round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     tail = random.standard_normal(len(times)) * 10 ** (-3 * times / seconds)

@@ -26,7 +26,8 @@ __all__ = ["RankRows", "Ranks", "joined", "own_rank", "sync_batch_norm"]
 
 T = TypeVar("T")
 
-TIMEOUT = timedelta(hours=2)  # while the first process validates, the others wait
+TIMEOUT = timedelta(hours=2)
+"""longest wait for another process: the others wait while the first one validates"""
 
 
 def own_rank() -> int:
@@ -44,6 +45,7 @@ class RankRows:
     largest: int
     """rows of the rank with most"""
     smallest: int
+    """rows of the rank with fewest"""
 
     def num_micro_batches(self, size: int | None) -> int:
         """Number of micro-batches of at most `size` rows, none empty; the same on every rank."""
@@ -52,7 +54,7 @@ class RankRows:
 
 @dataclass
 class Ranks:
-    """The processes of a run. With a single process, every method returns its argument."""
+    """The processes of a run. A single process exchanges nothing."""
 
     rank: int = 0
     count: int = 1
@@ -114,6 +116,10 @@ class Ranks:
             distributed.all_reduce(value, distributed.ReduceOp.MAX)
         return float(value)
 
+    def wait_for_all(self) -> None:
+        """A barrier: return when every rank has called this."""
+        self.all_reduce_max(0.0)
+
     def broadcast(self, modules: Sequence[nn.Module]) -> None:
         """Copy the first rank's parameters and buffers to every rank."""
         if self.count > 1:
@@ -130,9 +136,10 @@ class Ranks:
         return values[0]
 
     def sum_rows(self, own: Tensor, rows: RankRows) -> Tensor:
-        """Rows of all ranks (B, …) without gradient: the sum of each rank's, padded with zeros.
+        """Own rows (B', …) -> the rows of all ranks (B, …), without gradient.
 
-        So ranks may have different numbers of rows.
+        Each rank's rows are padded with zeros and summed, as ranks may have different numbers of
+        rows.
         """
         everyone = own.new_zeros(rows.batch_size, *own.shape[1:])
         everyone[rows.rows] = own.detach()
@@ -164,7 +171,7 @@ class _GatherRows(torch.autograd.Function):
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Connect the processes started by torchrun or `launch`; otherwise only this one."""
+    """The processes started by torchrun or `launch`, connected; otherwise only this one."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         yield Ranks()
         return

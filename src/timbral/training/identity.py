@@ -85,7 +85,7 @@ class RunIdentity:
     def check_same(self, other: RunIdentity, folder: Path, *, has_checkpoint: bool) -> None:
         """Raise TrainingError with a table of differences, if `other` cannot resume this run.
 
-        The message names ways out; `has_checkpoint`, whether this run's last checkpoint is one.
+        If the run `has_checkpoint`, the message says how to resume from it with other settings.
         """
         differing = self._differences(other)
         if differing:

@@ -18,7 +18,7 @@ __all__ = ["keep_classifier"]
 
 
 def keep_classifier(loss_fn: nn.Module, initial: Checkpoint, data: TrainingData) -> None:
-    """Initialize a loss from that of `initial`: w and b, or class weights.
+    """Initialize a loss with the trained one of `initial`: its w and b, or its class weights.
 
     Class weights of copies at other speeds are dropped. Raises ConfigError if there is no such
     loss, or it was trained on other speakers; CheckpointError for tensors that do not fit.

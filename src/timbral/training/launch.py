@@ -87,7 +87,7 @@ def launch(
 
 
 def _environment(rank: int, count: int, port: int) -> dict[str, str]:
-    """The environment variables of torchrun; the agent's store is the one opened by `launch`."""
+    """The environment variables that torchrun sets; its store is the one that `launch` opens."""
     loopback = "lo" if sys.platform == "linux" else "lo0"
     return {
         "RANK": str(rank),

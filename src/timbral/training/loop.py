@@ -32,7 +32,8 @@ from timbral.training.validation import Validation
 
 __all__ = ["MAX_SKIPPED_STEPS", "StepResult", "TimeSpent", "fit", "train_step"]
 
-MAX_SKIPPED_STEPS = 20  # a run that skips so many steps in a row will not recover
+MAX_SKIPPED_STEPS = 20
+"""a run that skips so many steps in a row will not recover"""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Voices outside the new corpus, which fine-tuning must not lose: opened, checked, watched."""
+"""Voices outside the new corpus, whose accuracy fine-tuning must keep (`keep_old`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from timbral.training.validation import Validation, ValidationResult
 __all__ = ["MAX_SPEAKERS", "OldVoices", "WatchedValidation", "check_new_voices", "open_old_voices"]
 
 MAX_SPEAKERS = 200
-"""speakers of each prepared data, evenly spread: enough for an interval, few enough to be quick"""
+"""speakers from each folder, evenly spread: enough for an interval, few enough to be quick"""
 UTTERANCES_PER_SPEAKER = 10
 """of old voices: more speakers narrow an interval, more recordings of each hardly do"""
 
@@ -33,7 +33,7 @@ class OldVoices:
     """Prepared data of other voices, and trials among them."""
 
     name: str
-    """short, unique among those of a run"""
+    """of the folder, unique within a run"""
     validation: Validation
     degraded: Validation | None = None
     """the same recordings as degraded copies; None where there is no audio, as in mels"""

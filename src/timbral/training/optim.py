@@ -1,4 +1,4 @@
-"""Optimizer, learning rates, moving average, and freezing of parameters."""
+"""The optimizer, its learning rates, frozen layers, and the moving average of weights."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def lr_at(step: int, learning_rate: float, schedule: ScheduleConfig) -> float:
 
 @dataclass
 class Plateau:
-    """Lowers the learning rate when a number stops falling; torch's ReduceLROnPlateau as data."""
+    """Lowers the learning rate when a metric stops falling, like torch's ReduceLROnPlateau."""
 
     factor: float = 1.0
     """current factor of the learning rate"""
     best: float | None = None
     waited: int = 0
     pending: list[float] = field(default_factory=list)
-    """values of the current round"""
+    """values since the last comparison; their mean is compared"""
 
     def note(self, values: Mapping[str, float], schedule: ScheduleConfig) -> None:
-        """Add a step's numbers; adjust the factor when a round is complete."""
+        """Add a step's metrics; once there are enough, compare their mean and adjust the factor."""
         if schedule.plateau_metric not in values:
             return
         self.pending.append(values[schedule.plateau_metric])

@@ -80,7 +80,8 @@ class Run:
         self._open.__exit__(error_type, error, traceback)
 
     def _claim(self, stack: ExitStack) -> tuple[Path | None, bool]:
-        """Claim the folder: where an earlier run was moved, and whether its data is the same.
+        """Claim the folder: the new name of an earlier run in it, and whether the data is the same
+        as that of the checkpoint to resume from.
 
         The folder is not changed before it is locked.
         """
@@ -88,15 +89,12 @@ class Run:
         previous = rename_run(output) if self._job.options.force_restart else None
         claim_folder(output, RUN, [self._job.data])
         stack.enter_context(folder_lock(output))
-        checkpoint = self._checkpoint
-        if checkpoint is None:
-            self.folder.claim(self._data.identity)
-            self._list_training()
-            return previous, True
-        same_data = _has_data(checkpoint, self._data.identity)
-        self.folder.claim(self._data.identity, replace=True)
+        checkpoint, data = self._checkpoint, self._data.identity
+        same_data = checkpoint is None or _trained_on(checkpoint, data)
+        self.folder.claim(data, replace=checkpoint is not None)
         self._list_training()
-        self.folder.supersede(checkpoint.step)
+        if checkpoint is not None:
+            self.folder.supersede(checkpoint.step)
         return previous, same_data
 
     def _list_training(self) -> None:
@@ -131,7 +129,7 @@ class Run:
         self._log.line(f"from step {state.step}, on {state.device}, pid {os.getpid()}")
 
     def note_teacher(self, done: int, total: int) -> None:
-        """Report how many files of a teacher's vectors exist, to the terminal and the log."""
+        """Report how many files of a teacher's vectors are done, to the terminal and the log."""
         if done == total or done % 10 == 0:
             self._log.line(f"teacher: {done} of {total} files of vectors")
         if self._ranks.is_first:
@@ -159,7 +157,7 @@ class Run:
             tracker.scalars(step, metrics)
 
     def plot_batch(self, step: int, batch: Batch, embeddings: Tensor, loss: float) -> None:
-        """Save plots and audio clips of the first rank's rows of a batch, as the encoder got them.
+        """Save the plots and audio clips that are due, of the first rank's rows of a batch.
 
         Args:
             embeddings: of the global batch (B, E), beginning with the first rank's rows
@@ -202,7 +200,7 @@ class Run:
         self._log.line(f"done at step {step}, {bottleneck}-bound")
 
 
-def _has_data(checkpoint: Checkpoint, data: DataIdentity) -> bool:
+def _trained_on(checkpoint: Checkpoint, data: DataIdentity) -> bool:
     """Whether a checkpoint's run trained and validated on the same utterances."""
     try:
         identity = RunIdentity.read(checkpoint.folder.parent.parent / "run.json")

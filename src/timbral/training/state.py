@@ -28,12 +28,13 @@ NUMBERS: dict[str, tuple[type, ...]] = {
     "skipped": (int,),
     "skipped_in_a_row": (int,),
 }
+"""numbers of a `TrainState` that a checkpoint keeps, with their types"""
 PLATEAU_NUMBERS: dict[str, tuple[type, ...]] = {
     "factor": (int, float),
     "best": (int, float, type(None)),
     "waited": (int,),
 }
-"""allowed types of each number in a checkpoint"""
+"""likewise of a `Plateau`"""
 
 
 @dataclass
@@ -158,6 +159,6 @@ def _known_number(
 ) -> float | None:
     """A number of a checkpoint; the default if it is missing."""
     value: float | None = numbers.get(name, default)
-    if type(value) not in types or not (value is None or abs(value) < 2**63):  # NaN is not
+    if type(value) not in types or not (value is None or abs(value) < 2**63):  # false for NaN
         raise CheckpointError(f"training_state: {name} cannot be {value!r:.40}")
     return value

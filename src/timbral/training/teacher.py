@@ -32,10 +32,10 @@ CHUNK_ROWS = 128
 
 
 class TeacherVectors:
-    """Unit vectors of unaugmented whole recordings, at each speed, in memory-mapped files.
+    """Unit vectors of unaugmented whole recordings at each speed, in memory-mapped files.
 
-    `rows` (N,) are rows of the prepared data, ascending; `chunks` are their vectors for each speed,
-    in arrays of CHUNK_ROWS.
+    `rows` (N,) are rows of the prepared data, ascending. `chunks[s]` are their vectors (N, E) at
+    speed number s, in arrays of `CHUNK_ROWS` rows.
     """
 
     def __init__(self, rows: Ints, chunks: Sequence[Sequence[Vectors]]) -> None:
@@ -43,7 +43,7 @@ class TeacherVectors:
         self._chunks = chunks
 
     def of(self, rows: Ints, speeds: Ints | None = None) -> Vectors:
-        """Vectors (B, E) of rows of the prepared data (B,), at the speeds of indices (B,)."""
+        """Vectors (B, E) of rows (B,) of the prepared data; `speeds` (B,) are numbers of speeds."""
         positions = np.searchsorted(self._rows, rows)
         speeds = np.zeros_like(rows) if speeds is None else speeds
         return np.stack(
@@ -56,11 +56,11 @@ class TeacherVectors:
 
 @dataclass(frozen=True)
 class Teacher:
-    """An encoder of any kind as teacher, and the speeds to compute."""
+    """The teacher: any encoder, and the speeds at which its vectors are needed."""
 
     embedder: Embedder
     speeds: tuple[float, ...]
-    """speeds of the augmentation, as a recording at another speed is of another voice"""
+    """speeds of the augmentation, each of which makes another voice of a recording"""
 
     @classmethod
     def load(cls, name: str, device: str, speeds: tuple[float, ...]) -> Teacher:
@@ -131,7 +131,7 @@ class Teacher:
             if number % ranks.count == ranks.rank and not path.exists():
                 self._compute(path, data, chunk, speed)
             progress(number + 1, len(files))
-        ranks.all_reduce_max(0.0)  # a barrier: all have written their files
+        ranks.wait_for_all()  # until all have written their files
         for path, chunk, speed in files:
             if not path.exists():  # written by a rank on another machine, with its own cache
                 self._compute(path, data, chunk, speed)

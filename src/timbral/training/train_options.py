@@ -62,9 +62,9 @@ class TrainOptions:
 
     def with_defaults(self, defaults: TrainOptions) -> TrainOptions:
         """These options, where those with their default value are replaced by `defaults`."""
-        default = {
+        chosen = {
             field.name: value
             for field in fields(self)
             if (value := getattr(self, field.name)) != field.default
         }
-        return replace(defaults, **default)
+        return replace(defaults, **chosen)

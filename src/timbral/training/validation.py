@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -22,7 +24,8 @@ from timbral.scoring.trials import draw_pairs
 
 __all__ = ["Validation", "ValidationResult"]
 
-UTTERANCES_PER_SPEAKER = 20  # enough for a steady error rate, few enough to be quick
+UTTERANCES_PER_SPEAKER = 20
+"""enough for a steady error rate, few enough to be quick"""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,7 @@ class Validation:
     Raises DataError for too few speakers to draw trials from.
     """
 
-    teacher: Vectors | None = None
-    """a teacher's unit vectors of `rows` (N, E)"""
+    _teacher: Vectors | None = None
 
     def __init__(
         self,
@@ -54,7 +56,14 @@ class Validation:
         utterances: int = UTTERANCES_PER_SPEAKER,
         draw: Callable[[Sequence[str]], ArrayLike] = draw_pairs,
     ) -> None:
-        """Of at most so many `utterances` of each speaker; `draw` gives (label, row, row) each."""
+        """Draw the trials.
+
+        Args:
+            data: prepared data
+            rows: of the validation speakers
+            utterances: most utterances of each speaker
+            draw: draws trials (label, row, row) from the speakers of all utterances
+        """
         self.data = data
         codes = data.speaker_codes[rows]
         kept = [_evenly_spread(rows[codes == code], utterances) for code in np.unique(codes)]
@@ -67,6 +76,12 @@ class Validation:
                 f"these validation speakers cannot be used: {error}; choose others with "
                 "validation_speakers, or 0 for no validation"
             ) from None
+
+    def with_teacher(self, vectors: Vectors) -> Self:
+        """This validation, with a teacher's unit vectors (N, E) of `rows` to compare with."""
+        taught = copy.copy(self)
+        taught._teacher = vectors
+        return taught
 
     def run(self, encoder: SpeakerEncoder) -> ValidationResult | None:
         """Score the trials with an encoder, without changing its mode or torch's random state.
@@ -85,8 +100,8 @@ class Validation:
             "val_threshold": threshold,
             "val_min_dcf": min_dcf(scores, labels),
         }
-        if self.teacher is not None:
-            cosines = np.einsum("ne,ne->n", vectors, self.teacher)
+        if self._teacher is not None:
+            cosines = np.einsum("ne,ne->n", vectors, self._teacher)
             metrics["val_teacher_cosine"] = float(cosines.mean())
         return ValidationResult(metrics, vectors, self.rows)
 
@@ -122,15 +137,15 @@ class Validation:
 
 
 def _evenly_spread(rows: Ints, most: int) -> Ints:
-    """At most so many of a speaker's rows."""
+    """At most `most` of a speaker's rows, evenly spread."""
     return rows[:: max(1, len(rows) // most)][:most]
 
 
 def _ge2e(vectors: Vectors, speakers: Sequence[str]) -> float:
     """GE2E softmax with the paper's w = 10, b = -5, so that runs and losses can be compared.
 
-    It uses all speakers with two or more utterances, each with the number of the speaker with
-    fewest.
+    It uses all speakers with two or more utterances, and as many utterances of each as the one with
+    fewest has.
     """
     counts = Counter(speakers)
     names = [name for name, count in counts.items() if count > 1]
