@@ -1,10 +1,8 @@
-"""The HTTP service: the library's answers and refusals, limits, tokens, batches, its end."""
+"""The HTTP service: the library's answers and refusals, its pages, its gallery, its end."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import io
 import logging
 import os
 import signal
@@ -12,12 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager
-from contextvars import copy_context
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +19,6 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from conftest import Ask
@@ -36,26 +28,14 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 from fastapi.testclient import TestClient
 
 import timbral
+from served import TOKEN, files, in_threads, serving, wait_until, wav
 from timbral.audio.decode import Wave, decode
 from timbral.audio.quality.risks import Risk
-from timbral.encoders.native_windows import Windows
-from timbral.errors import UnavailableError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.gallery import Gallery
 from timbral.inference.embedder import Embedder
-from timbral.io.types import Vectors
 from timbral.serving import extras
-from timbral.serving.app import create_app
-from timbral.serving.batching import BatchingRuntime
-from timbral.serving.lone_threads import LoneThreads
-from timbral.serving.refusals import ServiceError, answer_to
 from timbral.serving.server import listen
-from timbral.serving.service import Service
-from timbral.serving.settings import ServiceSettings
-from timbral.serving.slots import Slots, hold_slot_for
-from timbral.serving.tokens import Tokens, read_tokens
-
-TOKEN = "a-token-of-sixteen-or-more"
 
 
 @pytest.fixture(scope="module")
@@ -70,29 +50,10 @@ def paths(voices: Path) -> list[Path]:
     return [*sorted(first.glob("*.ogg"))[:2], sorted(second.glob("*.ogg"))[0]]
 
 
-@contextmanager
-def serving(
-    embedder: Embedder, tokens: Sequence[str] = (), gallery: Gallery | None = None, **settings: Any
-) -> Iterator[TestClient]:
-    service = Service(embedder, ServiceSettings(**settings), workers=2, gallery=gallery)
-    with TestClient(create_app(service, Tokens(tokens)), "http://localhost") as client:
-        yield client
-
-
 @pytest.fixture(scope="module")
 def client(embedder: Embedder) -> Iterator[TestClient]:
     with serving(embedder, max_seconds=20, max_upload_mb=1) as client:
         yield client
-
-
-def wav(wave: Wave, format: str = "WAV", rate: int = 16_000, subtype: str | None = None) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, wave, rate, subtype, format=format)
-    return file.getvalue()
-
-
-def files(**paths: Path) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in paths.items()}
 
 
 def test_embed_gives_the_vectors_of_the_library(
@@ -273,66 +234,6 @@ def test_answers_are_sent_at_once() -> None:
     assert asyncio.run(no_delay())
 
 
-def test_an_upload_without_length_is_limited(client: TestClient) -> None:
-    chunks = (bytes(100_000) for _ in range(20))
-    headers = {"content-type": "multipart/form-data; boundary=x"}
-    assert client.post("/embed", content=chunks, headers=headers).status_code == 413
-
-
-def test_tokens(embedder: Embedder, paths: list[Path]) -> None:
-    upload = files(audio=paths[0])
-    with serving(embedder, [TOKEN, "another-token-as-long"]) as client:
-        for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}):
-            refused = client.post("/embed", files=upload, headers=header)
-            assert refused.status_code == 401
-            assert refused.headers["www-authenticate"] == "Bearer"
-        assert client.get("/metrics").status_code == 401
-        known = {"authorization": f"Bearer {TOKEN}"}
-        assert client.post("/embed", files=upload, headers=known).status_code == 200
-        assert client.get("/metrics", headers=known).status_code == 200
-        for path in ("/", "/health", "/api", "/openapi.json", "/page/service.js"):
-            assert client.get(path).status_code == 200, path
-            assert client.post(path, content=b"x").status_code == 401, path
-
-
-def test_tokens_come_from_a_private_file_or_the_environment(tmp_path: Path) -> None:
-    file = tmp_path / "tokens"
-    file.write_text(f"# of the app\n  # and more of it\n{TOKEN}\n")
-    file.chmod(0o644)
-    with pytest.raises(timbral.ConfigError, match="chmod 600"):
-        read_tokens(file)
-    file.chmod(0o600)
-    assert read_tokens(file).find(f"bearer {TOKEN}".encode()) == 0
-    assert read_tokens(None, {"TIMBRAL_TOKENS": TOKEN}).find(f"Bearer {TOKEN}".encode()) == 0
-    assert not read_tokens(None, {})
-    with pytest.raises(timbral.ConfigError, match="16 characters"):
-        read_tokens(None, {"TIMBRAL_TOKENS": "short"})
-    with pytest.raises(timbral.ConfigError, match="letters, digits"):
-        read_tokens(None, {"TIMBRAL_TOKENS": "tökentökentökentöken"})
-
-
-def test_pages_of_other_sites_may_not_ask(client: TestClient, paths: list[Path]) -> None:
-    upload = files(audio=paths[0])
-    for origin, status in (
-        ("http://evil.example", 403),
-        ("null", 403),
-        ("http://localhost", 200),
-        ("http://[", 403),
-    ):
-        answer = client.post("/embed", files=upload, headers={"origin": origin})
-        assert answer.status_code == status
-    for host, status in (("evil.example", 403), ("127.0.0.1:8080", 200), ("[::1]:8080", 200)):
-        assert client.get("/health", headers={"host": host}).status_code == status
-
-
-def test_a_database_that_cannot_be_reached_is_no_conflict() -> None:
-    """Clients and balancers try again after 503; where the database is stays here."""
-    answer = answer_to(UnavailableError("postgresql://me@db/voices: PostgreSQL refuses (closed)"))
-    assert (answer.status, answer.kind) == (503, "unavailable")
-    assert answer.headers["retry-after"]
-    assert "postgresql" not in answer.message
-
-
 def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
     for path in ("/", "/api"):
         page = client.get(path)
@@ -353,242 +254,6 @@ def test_nothing_of_a_request_is_logged(
         "POST /embed 200",
         "GET other 404",
     ]
-
-
-class SlowRuntime:
-    """The encoder's runtime, which waits until it may, and notes its batches."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._inner = embedder.runtime
-        self.network, self.device = self._inner.network, self._inner.device
-        self.precision = self._inner.precision
-        self.may = threading.Event()
-        self.has_begun = False
-        self.batches: list[int] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
-        self.has_begun = True
-        self.may.wait(10)
-        self.batches.append(len(waves))
-        if any(wave[0] == 1 for wave in waves):
-            raise MemoryError
-        return self._inner.embed_waves(waves, windows)
-
-
-def in_threads(function: Callable[[int], Any], count: int) -> list[threading.Thread]:
-    threads = [threading.Thread(target=function, args=(row,)) for row in range(count)]
-    for thread in threads:
-        thread.start()
-    return threads
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def test_what_waits_is_computed_together(embedder: Embedder, waves: list[Wave]) -> None:
-    slow = SlowRuntime(embedder)
-    batching = BatchingRuntime(slow, workers=1, timeout_seconds=10)
-    clips = [wave[:32_000] for wave in waves[:9]]
-    found: dict[int, Vectors] = {}
-
-    def ask(row: int) -> None:
-        found[row] = batching.embed_waves([clips[row]], None)[0]
-
-    threads = in_threads(ask, 1)
-    wait_until(lambda: slow.has_begun)
-    threads += in_threads(lambda row: ask(row + 1), 8)
-    wait_until(lambda: batching.num_waiting == 8)
-    slow.may.set()
-    for thread in threads:
-        thread.join()
-    assert slow.batches == [1, 8]  # 16 s of 2 s each
-    for row, clip in enumerate(clips):
-        np.testing.assert_allclose(found[row], embedder.encode_preprocessed([clip])[0], atol=1e-5)
-    many = batching.embed_waves([*clips, *clips], None)
-    assert slow.batches[2:] == [8, 8, 2]
-    np.testing.assert_allclose(many, embedder.encode_preprocessed([*clips, *clips]), atol=1e-5)
-    batching.close()
-    with pytest.raises(ServiceError, match="stopping"):
-        batching.embed_waves(clips, None)
-
-
-def test_one_request_does_not_fail_the_others(embedder: Embedder, waves: list[Wave]) -> None:
-    slow = SlowRuntime(embedder)
-    batching = BatchingRuntime(slow, workers=1, timeout_seconds=10)
-    bad = waves[0][:16_000].copy()
-    bad[0] = 1
-    found: list[object] = [None] * 4
-
-    def ask(row: int) -> None:
-        try:
-            found[row] = batching.embed_waves([bad if row == 2 else waves[row][:16_000]], None)
-        except MemoryError as error:
-            found[row] = error
-
-    threads = in_threads(ask, 1)
-    wait_until(lambda: slow.has_begun)
-    threads += in_threads(lambda row: ask(row + 1), 3)
-    wait_until(lambda: batching.num_waiting == 3)
-    slow.may.set()
-    for thread in threads:
-        thread.join()
-    batching.close()
-    assert [isinstance(each, MemoryError) for each in found] == [False, False, True, False]
-
-
-def test_what_is_too_much_is_refused_at_once(embedder: Embedder, paths: list[Path]) -> None:
-    slow = SlowRuntime(embedder)
-    answers: list[httpx.Response] = []
-    upload = files(audio=paths[0])
-    settings = {"max_waiting": 3, "max_per_token": 2}
-    with serving(embedder.with_inference(runtime=slow), [TOKEN, TOKEN + "2"], **settings) as client:
-
-        def ask(row: int, token: str = TOKEN) -> None:
-            headers = {"authorization": f"Bearer {token}"}
-            answers.append(client.post("/embed", files=upload, headers=headers))
-
-        def in_work() -> int:
-            headers = {"authorization": f"Bearer {TOKEN}"}
-            text = client.get("/metrics", headers=headers).text
-            return int(float(text.split("\ntimbral_in_work ")[1].split()[0]))
-
-        threads = in_threads(ask, 2)
-        wait_until(lambda: in_work() == 2)
-        ask(2)
-        threads += in_threads(lambda row: ask(row, TOKEN + "2"), 1)
-        wait_until(lambda: in_work() == 3)
-        ask(4, TOKEN + "2")
-        assert [each.status_code for each in answers] == [429, 503]
-        assert all(int(each.headers["retry-after"]) > 0 for each in answers)
-        slow.may.set()
-        for thread in threads:
-            thread.join()
-    assert sorted(each.status_code for each in answers) == [200, 200, 200, 429, 503]
-
-
-def test_a_place_is_given_back_once() -> None:
-    counts: list[int] = []
-    slots = Slots(ServiceSettings(), counts.append)
-    first: Future[None] = Future()
-    with slots.taken(-1):
-        hold_slot_for(first)
-        context = copy_context()
-    assert counts == [1]
-    first.set_result(None)
-    assert counts == [1, 0]
-    later: Future[None] = Future()
-    context.run(hold_slot_for, later)  # as of the next request on this connection
-    later.set_result(None)
-    assert counts == [1, 0]
-
-
-def test_what_takes_too_long_is_given_up(embedder: Embedder, paths: list[Path]) -> None:
-    slow = SlowRuntime(embedder)
-    slow_embedder = embedder.with_inference(runtime=slow)
-    with serving(slow_embedder, timeout_seconds=0.2, threads=2) as client:
-        answer = client.post("/embed", files=files(audio=paths[0]))
-        assert (answer.status_code, answer.json()["kind"]) == (503, "timeout")
-        slow.may.set()
-        answers = (client.post("/embed", files=files(audio=paths[0])) for _ in range(100))
-        assert any(answer.status_code == 200 for answer in answers)  # on a busy machine late
-
-
-def test_what_is_past_its_time_keeps_its_place_and_begins_nothing_more(
-    embedder: Embedder, paths: list[Path]
-) -> None:
-    slow = SlowRuntime(embedder)
-    slow_embedder = embedder.with_inference(runtime=slow)
-    uploads = [("audio", path.read_bytes()) for path in paths] * 3
-    with serving(slow_embedder, timeout_seconds=0.2, threads=2, max_waiting=1) as client:
-
-        def kind() -> str:
-            return str(client.post("/embed", files=uploads).json().get("kind"))
-
-        # on a busy machine the time may be over before anything is handed to the encoder
-        wait_until(lambda: kind() == "timeout" and slow.has_begun)
-        assert kind() == "overloaded"  # a thread is still at it
-        slow.may.set()
-        wait_until(lambda: "timbral_in_work 0.0" in client.get("/metrics").text)
-        assert sum(slow.batches) < 9  # of its nine recordings, on a busy machine none
-
-
-def test_a_request_alone_is_computed_on_all_cores(
-    embedder: Embedder, waves: list[Wave], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = SlowRuntime(embedder)
-    used: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", used.append)
-    batching = BatchingRuntime(slow, workers=2, timeout_seconds=10, threads_alone=2)
-    threads = in_threads(lambda row: batching.embed_waves([waves[row]], None), 1)
-    wait_until(lambda: slow.has_begun)
-    threads += in_threads(lambda row: batching.embed_waves([waves[row]], None), 2)
-    wait_until(lambda: len(used) == 2)
-    slow.may.set()
-    for thread in threads:
-        thread.join()
-    batching.close()
-    assert used[:2] == [2, 1]
-
-
-def test_what_came_too_late_is_not_counted(embedder: Embedder, waves: list[Wave]) -> None:
-    slow = SlowRuntime(embedder)
-    counted: list[int] = []
-    batching = BatchingRuntime(
-        slow,
-        workers=1,
-        timeout_seconds=0.2,
-        observe=lambda recordings, seconds, computing: counted.append(recordings),
-    )
-    refused: list[ServiceError] = []
-
-    def ask(row: int) -> None:
-        try:
-            batching.embed_waves(waves[: row + 1], None)
-        except ServiceError as error:
-            refused.append(error)
-
-    threads = in_threads(ask, 1)
-    wait_until(lambda: slow.has_begun)
-    threads += in_threads(lambda row: ask(1), 1)
-    wait_until(lambda: batching.num_waiting == 1)
-    time.sleep(0.25)
-    slow.may.set()
-    for thread in threads:
-        thread.join()
-    batching.close()
-    assert counted == [1]
-    assert [error.kind for error in refused] == ["timeout"]
-
-
-def test_alone_on_busy_cores_one_thread_is_chosen() -> None:
-    def chosen(cost: dict[int, float], count: int = 64) -> list[int]:
-        threads = LoneThreads(4)
-        found = []
-        for _ in range(count):
-            found.append(threads.choose())
-            threads.note(found[-1], cost[found[-1]])
-        return found
-
-    # three of each, then the slower one after 16, 32, 64, 128 and 128 batches
-    assert chosen({1: 0.1, 4: 0.03}, 380).count(1) == 3 + 5
-    assert chosen({1: 0.1, 4: 3.0}, 380).count(4) == 3 + 5
-
-    threads = LoneThreads(4)
-    for number in range(40):  # the first batch of four threads also starts them
-        threads.note(threads.choose(), 9.0 if number == 0 else 0.1)
-    for cost in ({1: 0.1, 4: 0.03}, {1: 0.1, 4: 3.0}):  # other programs end, and begin
-        for _ in range(40):
-            chosen_now = threads.choose()
-            threads.note(chosen_now, cost[chosen_now])
-        assert [threads.choose() for _ in range(3)].count(min(cost, key=lambda n: cost[n])) >= 2
-    assert LoneThreads(1).choose() == 1
 
 
 def test_serve_refuses_in_one_line(
@@ -720,54 +385,6 @@ def test_the_deployment_on_ray_serve_that_the_page_shows(
         data = {"name": "a", "force": "true"}
         assert client.post("/enroll", files=files(audio=paths[0]), data=data).status_code == 200
         assert [each["name"] for each in client.get("/voices").json()["voices"]] == ["a"]
-
-
-def test_too_little_memory_is_no_fault(embedder: Embedder) -> None:
-    loud = np.full(16_000, -0.5, np.float32)
-    loud[0] = 1.0
-    slow = SlowRuntime(embedder)
-    slow.may.set()
-    with serving(embedder.with_inference(runtime=slow)) as client:
-        answer = client.post("/embed", files={"audio": wav(loud, subtype="FLOAT")})
-        assert (answer.status_code, answer.json()["kind"]) == (503, "memory")
-        assert client.get("/health").status_code == 200
-
-
-@pytest.mark.parametrize(("number", "status", "kind"), [(errno.ENOSPC, 503, "disk"), (5, 500, "")])
-def test_a_full_disk_is_told(
-    embedder: Embedder, paths: list[Path], monkeypatch: pytest.MonkeyPatch,
-    number: int, status: int, kind: str,
-) -> None:  # fmt: skip
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(number, "no luck", "/secret/place")
-
-    monkeypatch.setattr(Service, "embed", fail)
-    service = Service(embedder, ServiceSettings(), workers=1)
-    app = create_app(service)
-    with TestClient(app, "http://localhost", raise_server_exceptions=False) as client:
-        answer = client.post("/embed", files=files(audio=paths[0]))
-    assert answer.status_code == status
-    assert answer.json()["kind"] == (kind or "fault")
-    assert "secret" not in answer.text
-
-
-def test_a_slow_upload_is_given_up(embedder: Embedder) -> None:
-    service = Service(embedder, ServiceSettings(timeout_seconds=0.1), workers=1)
-    app = create_app(service)
-    sent: list[dict[str, Any]] = []
-    scope = {"type": "http", "method": "POST", "path": "/embed", "query_string": b""}
-    scope["headers"] = [(b"host", b"localhost")]
-
-    async def receive() -> dict[str, Any]:
-        await asyncio.sleep(5)
-        return {"type": "http.request", "body": b"", "more_body": True}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    asyncio.run(app({**scope, "scheme": "http", "server": ("x", 1)}, receive, send))
-    service.close()
-    assert sent[0]["status"] == 408
 
 
 def test_what_is_missing_is_answered_with_the_install_line(
