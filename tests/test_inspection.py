@@ -145,6 +145,11 @@ def test_passed_over_files_are_counted(
     assert len(rows) == 8
     expected = "passed over: 2 .txt, 1 .xyz, 1 without suffix"
     assert describe_passed_over(count_passed_over([corpus], rows)) == expected
+    for vector in ("s/caf s.npy", "s/caf s.x_embedding", "s/s.x_averaged_embedding"):
+        (corpus / vector).touch()
+    assert count_passed_over([corpus], rows)[".npy"] == 1
+    (corpus / ".embed-x").mkdir()  # `embed --beside-audio` wrote them
+    assert describe_passed_over(count_passed_over([corpus], rows)) == expected
     assert prepare_verb.run(str(corpus), output=tmp_path / "store", workers=1) == 0
     assert expected in capsys.readouterr().out.splitlines()
     assert expected in describe(inspect_data(corpus))

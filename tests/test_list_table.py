@@ -172,11 +172,21 @@ def test_semicolons_of_a_spreadsheet_separate_columns(tmp_path: Path, quote: str
         find_utterances(table)
 
 
+def test_bars_of_coqui_separate_columns(tmp_path: Path) -> None:
+    """As in the lists that its XTTS recipe trains on; commas and quotes belong to the texts."""
+    table = tmp_path / "metadata_train.csv"
+    table.write_text('audio_file|text|speaker_name\nwavs/a.wav|Yes, "he|x\nwavs/b.wav|No|y\n')
+    assert [(row.path, row.speaker) for row in find_utterances(table)] == [
+        (str(tmp_path / "wavs/a.wav"), "x"),
+        (str(tmp_path / "wavs/b.wav"), "y"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("a.csv", b"path,speaker\na.wav\n", "a.csv:2: has 1 values, but the header has 2"),
-        ("a.csv", b"path|speaker\na.wav|x\n", "columns are separated by commas or semicolons"),
+        ("a.csv", b"path\tspeaker\na.wav\tx\n", "columns are separated by commas, semicolons or"),
         ("a.csv", b"path,speaker,speaker\na.wav,x,y\n", "has the column 'speaker' 2 times"),
         ("a.csv", b"path,speaker\n\xe9.wav,x\n", "is not UTF-8; save the table as UTF-8"),
         ("a.csv", "path,speaker\na.wav,x\n".encode("utf-16"), "is UTF-16; save it as UTF-8"),

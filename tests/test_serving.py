@@ -176,8 +176,8 @@ def test_fields_that_would_not_count_are_refused(client: TestClient, paths: list
     assert told("/verify", files=twice) == "first: was sent twice; send it once"
     priors = {"prior": ["0.1", "0.2"]}
     assert told("/verify", files=upload, data=priors) == "prior: was sent twice; send it once"
-    text = {"first": "a.wav", "second": "b.wav"}
-    assert told("/verify", data=text) == (
+    text = {"first": (None, "a.wav"), "second": (None, "b.wav")}
+    assert told("/verify", files=text) == (
         "first: must be a file, got text; with curl: -F first=@a.wav"
     )
     number = files(first=paths[0], second=paths[1], prior=paths[0])
@@ -208,7 +208,12 @@ def test_missing_and_impossible_fields_are_told(client: TestClient, paths: list[
     )
     upper = {"Content-Type": "Multipart/Form-Data; boundary=b"}
     assert told("/embed", content=b"--b--\r\n", headers=upper).startswith("audio: is missing (")
-    many = client.post("/embed", data={f"f{number}": "" for number in range(1_001)}).json()
+    alone = "application/x-www-form-urlencoded"  # as curl --data-binary @a.wav sends it
+    assert told("/embed", content=paths[0].read_bytes(), headers={"Content-Type": alone}) == (
+        f"the body is {alone}; send form fields, as multipart/form-data: with curl: -F audio=@a.wav"
+    )
+    fields = {f"f{number}": (None, "") for number in range(1_001)}
+    many = client.post("/embed", files=fields).json()
     assert many["message"].startswith("the body cannot be read as form fields (Too many fields")
 
 

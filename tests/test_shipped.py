@@ -93,6 +93,7 @@ def test_a_name_without_its_recordings_is_a_mistake(ask: Ask) -> None:
         [],
         [RECORDINGS[0]],
         ["campplus-zh-en", RECORDINGS[0]],
+        [*RECORDINGS, STRANGER],
         [*RECORDINGS, STRANGER, STRANGER],
     ):
         answer = ask("verify", *words)

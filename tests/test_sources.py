@@ -131,8 +131,12 @@ def test_a_list_may_name_speakers(tmp_path: Path) -> None:
     ]
     (tmp_path / "list.txt").write_text("a.wav ben\nc.wav  anna\n")
     assert [row.speaker for row in find_utterances(tmp_path / "list.txt")] == ["anna", "ben"]
+    (tmp_path / "list.txt").write_text("a b.wav|ben|EN|Yes, | he\nc.wav|anna x|ZH|\n")
+    found = find_utterances(tmp_path / "list.txt")
+    assert [(row.utterance, row.speaker) for row in found] == [("c", "anna x"), ("a b", "ben")]
     for content, words in {
         "a.wav ben\nc.wav\n": r"list\.txt:2: has no speaker, but other lines do",
+        "a.wav|7|text\n": r"list\.txt:1: a line is a path, .* got 'a\.wav\|7\|text'",
         "a.wav\nutterance-1\n": r"list\.txt:2: a line is a path, .* got 'utterance-1'",
     }.items():
         (tmp_path / "list.txt").write_text(content)

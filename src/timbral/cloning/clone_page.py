@@ -51,6 +51,7 @@ table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: anywhere }}
 th {{ overflow-wrap: normal }}
+.systems td {{ overflow-wrap: break-word }}
 .box {{ max-height: 32rem; overflow: auto; border-bottom: 2px solid var(--line) }}
 .box th {{ position: sticky; top: 0; background: var(--paper) }}
 summary {{ cursor: pointer; padding: .3rem 0 }} details h2 {{ display: inline; margin: 0 }}
@@ -147,7 +148,8 @@ def _systems(figures: Sequence[SystemFigures]) -> str:
         "pairs of one speaker. The probability of the same speaker is for prior 0.5.</p>"
     )
     title = f"Systems ({len({each.system for each in figures}):,})"
-    return f"<h2>{title}</h2>{_box(html_rows(rows, head))}{legend}"
+    table = f'<div class="systems">{_box(html_rows(rows, head))}</div>'
+    return f"<h2>{title}</h2>{table}{legend}"
 
 
 def _range(interval: Interval | None) -> str:

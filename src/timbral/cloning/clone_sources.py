@@ -20,7 +20,7 @@ __all__ = ["find_clones"]
 NO_SPEAKERS = (
     "the speakers of the references are unknown, so each recording counts as a speaker of its "
     "own. There is no anchor for the same speaker, and the nearest other speaker may be the same "
-    "one. Give speakers with `corpus` or a column speaker"
+    "one. Give speakers in a column speaker, or with a `corpus` that contains the references"
 )
 PROMPTS_ALONE = (
     "speakers are known by their prompts only. If two prompts are of one speaker, the nearest "

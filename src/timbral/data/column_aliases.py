@@ -10,8 +10,8 @@ __all__ = ["ALIASES", "column_called", "describe_aliases", "find_columns", "own_
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "path": ("audio_filepath", "audio_path", "file_path", "filepath", "wav_path", "wav", "audio",
-             "file", "filename", "file_name"),
-    "speaker": ("speaker_id", "spk", "spk_id", "client_id", "label"),
+             "audio_file", "file", "filename", "file_name"),
+    "speaker": ("speaker_id", "speaker_name", "spk", "spk_id", "client_id", "label"),
     "utterance": ("utterance_id", "utt", "utt_id", "uttid"),
     "session": ("session_id",),
     "start": ("offset",),

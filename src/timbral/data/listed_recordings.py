@@ -22,7 +22,9 @@ __all__ = ["LIST_SUFFIXES", "is_recording", "read_recording_list", "recordings"]
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 """suffixes of lists of recordings, one per line"""
-LINE = "a line is a path, optionally followed by the speaker"
+LINE = "a line is a path, optionally followed by the speaker, or path|speaker|language|text"
+BARS = 4
+"""fewest fields of a line with bars; with fewer, the second may be the speaker or the text"""
 
 
 def is_recording(source: str) -> bool:
@@ -33,9 +35,10 @@ def is_recording(source: str) -> bool:
 def read_recording_list(path: Path, root: str | Path, layout: str = AUTO) -> Manifest:
     """The recordings of a list, in its order.
 
-    A line is a path, or a path and its speaker separated by a tab or spaces; relative paths are
-    below `root`. If no speakers are given, the paths are read like a corpus's folder
-    (`recordings`). Raises DataError with the line for any other content.
+    A line is a path; or a path and its speaker, separated by a tab or spaces; or, as in GPT-SoVITS'
+    lists, path|speaker|language|text. Relative paths are below `root`. If no speakers are given,
+    the paths are read like a corpus's folder (`recordings`). Raises DataError with the line for any
+    other content.
     """
     lines = read_lines(path, "a list of recordings")
     pairs = [_split(line, f"{path}:{number}") for number, line in lines]
@@ -59,6 +62,9 @@ def _split(line: str, where: str) -> tuple[str, str | None]:
     at = line.rfind("\t") if "\t" in line else max(line.rfind(blank) for blank in BLANKS)
     name, speaker = line[:at].strip(BLANKS), line[at + 1 :]
     if at < 0 or not is_recording(name):
+        fields = line.split("|")
+        if len(fields) >= BARS and is_recording(fields[0]) and fields[1]:
+            return fields[0], fields[1]
         raise DataError(
             f"{where}: {LINE}; a path ends in the suffix of a recording, got {line[:80]!r}"
         )

@@ -25,6 +25,8 @@ from timbral.io.text import open_text
 __all__ = ["TABLE_SUFFIXES", "read_text_columns"]
 
 BATCH_ROWS = 8192
+CSV_DELIMITERS = ",;|"
+"""in a CSV, the first of these that is in its header"""
 OTHER_DELIMITERS = ";|\t,"
 
 Row = Sequence[str | None]
@@ -47,10 +49,11 @@ def read_text_columns(path: Path, wanted: Collection[str]) -> tuple[pa.Table, li
 
 
 def _read_csv(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
-    """Excel writes semicolons where a comma is the decimal point."""
+    """Excel writes semicolons where a comma is the decimal point, Coqui TTS bars."""
     with open_text(path) as file:
         header = file.readline()
-    return _read_delimited(path, ";" if ";" in header and "," not in header else ",", wanted)
+    delimiter = next((each for each in CSV_DELIMITERS if each in header), ",")
+    return _read_delimited(path, delimiter, wanted)
 
 
 def _read_tsv(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
@@ -127,7 +130,7 @@ def _header(
     first_row = next(csv.reader(file, delimiter=delimiter), [])
     names = [name.encode(errors="surrogateescape").decode(errors="replace") for name in first_row]
     if len(names) == 1 and any(other in names[0] for other in OTHER_DELIMITERS):
-        needed = "tabs in .tsv" if delimiter == "\t" else "commas or semicolons in .csv"
+        needed = "tabs in .tsv" if delimiter == "\t" else "commas, semicolons or | in .csv"
         raise DataError(
             f"{path}:1: columns are separated by {needed}; this header is {names[0]!r}; save the "
             "table with these"

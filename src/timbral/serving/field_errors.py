@@ -10,11 +10,11 @@ from starlette.exceptions import HTTPException
 
 from timbral.serving.refusals import ErrorAnswer
 
-__all__ = ["fields_answer", "form_answer"]
+__all__ = ["fields_answer", "form_answer", "other_body"]
 
 LONGEST_SHOWN = 100
 """characters of a value that is repeated"""
-FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+FORM = "multipart/form-data"
 ALLOWED = {
     "float_parsing": "must be a number such as 0.5",
     "finite_number": "must be a finite number such as 0.5",
@@ -31,11 +31,16 @@ ALLOWED = {
 
 def fields_answer(request: Request, errors: Sequence[Mapping[str, Any]]) -> ErrorAnswer:
     """The answer to a request with these errors of its fields, as pydantic lists them."""
-    body = request.headers.get("content-type", "").partition(";")[0].strip()
-    if body and body.lower() not in FORMS:
-        message = f"the body is {body[:LONGEST_SHOWN]}; send form fields, as multipart/form-data"
-        return ErrorAnswer(422, "fields", f"{message}: {_example(request, '')}")
     return ErrorAnswer(422, "fields", "; ".join(_field_error(request, each) for each in errors))
+
+
+def other_body(request: Request) -> str:
+    """What is wrong with a body of another type, such as a recording alone; "" if it is a form."""
+    body = request.headers.get("content-type", "").partition(";")[0].strip()
+    if body.lower() in ("", FORM):
+        return ""
+    message = f"the body is {body[:LONGEST_SHOWN]}; send form fields, as {FORM}"
+    return f"{message}: {_example(request, '')}"
 
 
 def form_answer(error: HTTPException) -> ErrorAnswer:

@@ -6,6 +6,7 @@ from typing import get_origin
 
 from fastapi import Request, params
 
+from timbral.serving.field_errors import other_body
 from timbral.serving.refusals import ServiceError
 
 __all__ = ["refuse_unknown_fields"]
@@ -16,8 +17,11 @@ async def refuse_unknown_fields(request: Request) -> None:
 
     These are unknown names (such as `false_acept=0.01`, which would be answered at another rate
     than the requested one), fields in the address, text instead of a file or a file instead of
-    text, and a single field that comes twice.
+    text, and a single field that comes twice. A body of another type is refused, too: curl sends
+    --data and --data-binary as one field whose name is the recording.
     """
+    if message := other_body(request):
+        raise ServiceError(422, "fields", message)
     fields = request.scope["route"].dependant.body_params
     takes_file = {field.alias: isinstance(field.field_info, params.File) for field in fields}
     takes_several = {

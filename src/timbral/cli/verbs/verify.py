@@ -114,7 +114,7 @@ def run(
 
 def _encoder_and_recordings(words: tuple[str, ...]) -> tuple[str, str, str]:
     """The encoder and the two recordings of a command line; ConfigError for anything else."""
-    if len(words) == 3:
+    if len(words) == 3 and not _is_recording(words[0]):
         return words
     is_encoder = bool(words) and (words[0] in PUBLISHED_NAMES or Path(words[0]).is_dir())
     if len(words) == 2 and not is_encoder:
@@ -130,6 +130,12 @@ def _encoder_and_recordings(words: tuple[str, ...]) -> tuple[str, str, str]:
         f"verify compares two recordings, got {found}; as in `timbral verify a.wav b.wav` "
         f"(with {DEFAULT_ENCODER}) or `timbral verify campplus-zh-en a.wav b.wav`"
     )
+
+
+def _is_recording(word: str) -> bool:
+    from timbral.audio.decode import AUDIO_SUFFIXES
+
+    return Path(word).suffix.lower() in AUDIO_SUFFIXES and Path(word).is_file()
 
 
 def _print_decision(decision: Decision) -> None:

@@ -16,6 +16,9 @@ __all__ = ["count_passed_over", "describe_passed_over"]
 TOP_LIST = frozenset({"dataset_dict.json"})
 LISTS_OF_DATASETS = TOP_LIST | {"dataset_info.json", "state.json"}
 """metadata files of a saved dataset, next to and above its Arrow files"""
+SHARDS = ".embed"
+"""beginning of the hidden folders of `embed`, at the top of a corpus with vectors beside audio"""
+WRITTEN_BESIDE_AUDIO = ("_embedding", ".npy", "failures.jsonl")
 NAMED_SUFFIXES = 5
 """suffixes named in a text; the rest are counted together"""
 
@@ -65,7 +68,10 @@ def _suffix(path: str) -> str:
 def _names(root: str) -> Iterator[str]:
     """The name of every file below `root`; links are followed, but not in circles."""
     seen: set[str] = set()
+    written: tuple[str, ...] = ()
     for folder, folders, names in os.walk(root, followlinks=True):
+        if folder == root and any(name.startswith(SHARDS) for name in folders):
+            written = WRITTEN_BESIDE_AUDIO
         real = os.path.realpath(folder)
         if real in seen or (folder != root and _is_our_own(names)):
             folders.clear()
@@ -73,7 +79,8 @@ def _names(root: str) -> Iterator[str]:
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         lists = LISTS_OF_DATASETS if any(name.endswith(".arrow") for name in names) else TOP_LIST
-        yield from (name for name in names if name[:1] != "." and name not in lists)
+        shown = (name for name in names if name[:1] != "." and name not in lists)
+        yield from (name for name in shown if not name.endswith(written))
 
 
 def _is_our_own(names: Iterable[str]) -> bool:

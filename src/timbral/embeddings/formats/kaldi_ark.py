@@ -20,7 +20,8 @@ def check_ids(ids: Sequence[str]) -> None:
         if not name or len(name.split()) != 1 or name != name.strip():
             raise DataError(
                 f"the id {name!r} is empty or contains white space, which Kaldi's files do not "
-                "allow; rename it, or use the format parquet"
+                "allow; rename it, use another format, or embed the list that `timbral export-list "
+                "CORPUS --format kaldi` writes, whose ids have none"
             )
 
 
