@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-__all__ = ["SCHEMA", "SCHEMA_VERSION", "Database"]
+__all__ = ["SCHEMA", "SCHEMA_VERSION", "UPGRADES", "Database"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = (
     """CREATE TABLE gallery (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -50,10 +50,12 @@ SCHEMA = (
         snr_db DOUBLE PRECISION,
         risks TEXT NOT NULL,
         added_at TEXT NOT NULL,
-        mapped INTEGER NOT NULL DEFAULT 0
+        mapped INTEGER NOT NULL DEFAULT 0,
+        precision TEXT NOT NULL DEFAULT ''
     )""",
     "CREATE INDEX recordings_voice ON recordings (voice_id)",
     "CREATE INDEX recordings_sha256 ON recordings (sha256)",
+    "CREATE INDEX recordings_precision ON recordings (precision)",
     """CREATE TABLE removed_voices (
         voice_id BIGINT PRIMARY KEY,
         changed BIGINT NOT NULL
@@ -69,6 +71,14 @@ SCHEMA = (
 """`changes` counts the transactions that wrote. Rows have the number of the last transaction that
 changed them, so that a process reads only what others have changed. Only a number remains of a
 voice that was removed. `key` and `bytes` are types that differ between databases."""
+UPGRADES = {
+    3: (
+        "ALTER TABLE recordings ADD COLUMN precision TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX recordings_precision ON recordings (precision)",
+    )
+}
+"""by version: what turns a gallery into one of the next version when it is opened; processes of the
+old version that have it open are not disturbed"""
 
 
 class Database(Protocol):

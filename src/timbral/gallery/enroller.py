@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,12 +67,14 @@ class Enroller:
             refusals = (*refused, *dict.fromkeys(found.values()))
             accepted = [each for row, each in enumerate(given) if row not in found]
             is_refused = bool(refusals and not (partial or force)) or not accepted
+            warnings = _other_precision(self._store.some_precisions(), accepted)
             if not is_refused:
                 self._store.add(target, accepted, consent, enroll_again="" if enrolled else None)
         if is_refused:  # after the transaction, so that the noted refusals are kept
             raise EnrollmentError(target, refusals, len(accepted), len(given))
         before = enrolled.recordings if enrolled else ()
-        return Enrollment.of(target, not before, accepted, refusals, [*before, *accepted])
+        done = Enrollment.of(target, not before, accepted, refusals, [*before, *accepted])
+        return replace(done, warnings=warnings)
 
     def enroll_embeddings(
         self,
@@ -171,6 +174,20 @@ def _llrs_of_refused(
         hash = hashlib.sha256(bytes_of(each.vector)).hexdigest()
         llrs[hash] = guard.highest_llr([each], others)
     return llrs
+
+
+def _other_precision(
+    precisions: Collection[str], recordings: Sequence[EnrolledRecording]
+) -> tuple[str, ...]:
+    """A warning if a gallery of vectors in these precisions has none in those of the recordings."""
+    before = sorted(precisions)
+    new = sorted({each.precision for each in recordings} - {"", *before})
+    if not before or not new:
+        return ()
+    return (
+        f"computed in {' and '.join(new)}, other vectors of the gallery in {' and '.join(before)}: "
+        "vectors of one recording in two precisions differ a little (cosine 0.994 or more)",
+    )
 
 
 def in_blocks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

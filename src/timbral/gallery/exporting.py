@@ -48,11 +48,15 @@ def export_gallery(store: VoiceStore, encoder: EncoderIdentity, path: Path) -> i
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from timbral.embeddings.precision import with_precision
     from timbral.embeddings.table import check_parquet_name, embedded_schema
 
     check_parquet_name(path)
     claim_file(path, EXPORT)
     schema = embedded_schema(encoder.embedding_dim).append(pa.field("enrolled_at", pa.string()))
+    precisions = list(store.precisions())
+    if len(precisions) == 1:
+        schema = with_precision(schema.empty_table(), precisions[0]).schema
     count = 0
     with atomic_write(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for rows in store.all_recordings():

@@ -85,6 +85,9 @@ class EmbeddedSpeakers:
 
     def recordings(self, rows: Ints) -> list[EnrolledRecording]:
         """The recordings in some rows (N,) of the table."""
+        from timbral.embeddings.precision import precision_of
+
+        precision = precision_of(self.table)
         columns = ["path", "duration_seconds", "speech_seconds", "bandwidth_hz", "snr_db", "risks"]
         columns = [name for name in columns if name in self.table.column_names]
         values = self.table.select(columns).take(rows).to_pylist()
@@ -97,6 +100,7 @@ class EmbeddedSpeakers:
                 bandwidth_hz=each.get("bandwidth_hz"),
                 snr_db=each.get("snr_db"),
                 risks=tuple(each.get("risks") or ()),
+                precision=precision,
             )
             for row, each in zip(rows, values, strict=True)
         ]

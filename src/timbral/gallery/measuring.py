@@ -52,7 +52,7 @@ class MeasuredRecordings:
             for risk in self.risks[source]
             if risk.kind != "short" or is_short
         )
-        return replace(enrollment, warnings=warnings)
+        return replace(enrollment, warnings=(*enrollment.warnings, *warnings))
 
 
 def measure_recordings(
@@ -95,7 +95,8 @@ def _measure(
     if is_speech(quality) and (second := several_speakers_of(embedder, wave)) is not None:
         risks.append(second)
     kinds = [risk.kind for risk in risks]
-    return _recording(vectors[0], name, _sha256(audio, wave), quality, kinds), risks
+    recording = _recording(vectors[0], name, _sha256(audio, wave), quality, kinds)
+    return replace(recording, precision=embedder.precision), risks
 
 
 def _recording(

@@ -195,7 +195,7 @@ def _copy(source: Gallery, new: Gallery, bridge: Bridge) -> int:
             yield (
                 voice.name,
                 [
-                    replace(each, vector=vector, mapped=True, id=0)
+                    replace(each, vector=vector, mapped=True, id=0, precision="")
                     for each, vector in zip(voice.recordings, vectors, strict=True)
                 ],
             )

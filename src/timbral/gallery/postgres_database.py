@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from timbral.errors import DataError, MissingExtraError, UnavailableError, first_line
 from timbral.gallery.connections import Connections
-from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
+from timbral.gallery.database import SCHEMA, SCHEMA_VERSION, UPGRADES
 
 if TYPE_CHECKING:
     import psycopg
@@ -75,12 +75,20 @@ class PostgresDatabase:
                 f"{self.location}: this database contains no gallery (`timbral enroll` and "
                 "Gallery.create make one)"
             )
-        version = self.query("SELECT schema_version FROM gallery")[0][0]
+        while (version := self._version()) in UPGRADES:
+            with self.writing():  # waits for other processes
+                if self._version() == version:
+                    for statement in UPGRADES[version]:
+                        self.query(statement)
+                    self.query("UPDATE gallery SET schema_version = ?", (version + 1,))
         if version != SCHEMA_VERSION:
             raise DataError(
                 f"{self.location}: is a gallery of version {version}, but this timbral reads "
                 f"version {SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
             )
+
+    def _version(self) -> int:
+        return int(self.query("SELECT schema_version FROM gallery")[0][0])
 
     @property
     def is_writing(self) -> bool:

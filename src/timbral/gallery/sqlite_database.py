@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from timbral.errors import DataError, UnavailableError
 from timbral.gallery.connections import Connections
-from timbral.gallery.database import SCHEMA, SCHEMA_VERSION
+from timbral.gallery.database import SCHEMA, SCHEMA_VERSION, UPGRADES
 from timbral.io.near_names import beside
 from timbral.io.temporary import empty_temporary_folder
 
@@ -65,18 +65,27 @@ class SqliteDatabase:
         return cls(path)
 
     def _check(self) -> None:
-        with self._explained(), self._connections.for_statement() as connection:
-            found = [
-                connection.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("application_id", "user_version")
-            ]
-        if found[0] != APPLICATION_ID:
+        if self._pragma("application_id") != APPLICATION_ID:
             raise DataError(f"{self.path}: is an SQLite database of another program, not a gallery")
-        if found[1] != SCHEMA_VERSION:
+        while (version := self._pragma("user_version")) in UPGRADES:
+            self._upgrade(version)
+        if version != SCHEMA_VERSION:
             raise DataError(
-                f"{self.path}: is a gallery of version {found[1]}, but this timbral reads version "
+                f"{self.path}: is a gallery of version {version}, but this timbral reads version "
                 f"{SCHEMA_VERSION}; use the timbral that wrote it, or a newer one"
             )
+
+    def _pragma(self, name: str) -> int:
+        return int(self.query(f"PRAGMA {name}")[0][0])
+
+    def _upgrade(self, version: int) -> None:
+        """Turn a gallery of this version into one of the next, unless another process has."""
+        with self.writing():
+            if self._pragma("user_version") == version:
+                for statement in UPGRADES[version]:
+                    self.query(statement)
+                self.query("UPDATE gallery SET schema_version = ?", (version + 1,))
+                self.query(f"PRAGMA user_version = {version + 1}")
 
     @property
     def is_writing(self) -> bool:

@@ -109,6 +109,13 @@ class VoiceCollection:
         """All voices sorted by name, without vectors."""
         return sorted(self._store.summaries(), key=lambda each: each.name)
 
+    def precisions(self) -> dict[str, int]:
+        """How many recordings have vectors computed in each precision, such as fp32 or int8.
+
+        Empty: unknown, as of vectors that were mapped or enrolled by an older version.
+        """
+        return self._store.precisions()
+
     def voice(self, name: str) -> Voice:
         """A voice with its recordings; DataError if there is none of this name."""
         found = self._store.voice(checked_name(name))

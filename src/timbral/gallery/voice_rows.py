@@ -34,7 +34,7 @@ VOICE_COLUMNS = (
 )
 RECORDING_COLUMNS = (
     "vector, source, sha256, duration_seconds, speech_seconds, bandwidth_hz, snr_db, risks, "
-    "added_at, mapped"
+    "added_at, mapped, precision"
 )
 
 
@@ -47,7 +47,8 @@ def summary_of(row: tuple[Any, ...]) -> VoiceSummary:
 
 def recording_of(row: tuple[Any, ...], size: int) -> EnrolledRecording:
     """The recording in a row of `RECORDING_COLUMNS` and its number; `size` is E."""
-    vector, source, sha256, duration, speech, bandwidth, snr, risks, added_at, mapped, id = row
+    vector, source, sha256, duration, speech, bandwidth, snr, risks, added_at = row[:9]
+    mapped, precision, id = row[9:]
     return EnrolledRecording(
         vectors_of([vector], size)[0],
         checked_text(source),
@@ -60,6 +61,7 @@ def recording_of(row: tuple[Any, ...], size: int) -> EnrolledRecording:
         checked_text(added_at),
         id,
         bool(mapped),
+        checked_text(precision),
     )
 
 
@@ -96,6 +98,7 @@ def values_of(voice: int, recording: EnrolledRecording, time: str) -> tuple[obje
         json.dumps(each.risks),
         each.added_at,
         int(each.mapped),
+        each.precision,
     )
 
 

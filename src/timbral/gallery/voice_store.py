@@ -44,7 +44,7 @@ BLOCK_VOICES = 10_000
 LARGEST_ID = 2**62
 INSERT_RECORDING = (
     f"INSERT INTO recordings (voice_id, {RECORDING_COLUMNS}) VALUES "
-    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -134,6 +134,22 @@ class VoiceStore:
     def count(self) -> int:
         """How many voices are enrolled."""
         return int(self.database.query("SELECT count(*) FROM voices")[0][0])
+
+    def precisions(self) -> dict[str, int]:
+        """How many recordings have vectors of each precision; empty if unknown."""
+        rows = self.database.query(
+            "SELECT precision, count(*) FROM recordings GROUP BY precision ORDER BY precision"
+        )
+        with self._reporting_damage():
+            return {checked_text(name): checked_whole(number) for name, number in rows}
+
+    def some_precisions(self) -> set[str]:
+        """The first and the last precision of vectors by name, if any are known, by the index."""
+        ends = [
+            self.database.query(f"SELECT {end}(precision) FROM recordings WHERE precision > ''")
+            for end in ("min", "max")
+        ]
+        return {name for [(name,)] in ends if name}
 
     def changes(self) -> int:
         """The number of the last transaction that wrote."""

@@ -52,6 +52,8 @@ class EnrolledRecording:
     """number in its gallery, set by the gallery"""
     mapped: bool = False
     """whether its vector was mapped from another encoder by a migration"""
+    precision: str = ""
+    """in which its vector was computed, such as fp32 or int8; empty if unknown, and if mapped"""
 
     @property
     def has_length(self) -> bool:

@@ -136,10 +136,14 @@ def _check_names(action: Action, names: tuple[str, ...]) -> None:
 def _list(gallery: Gallery, request: Request) -> int:
     voices = gallery.voices()
     if request.json:
-        content = {"encoder": asdict(gallery.encoder), "voices": [asdict(each) for each in voices]}
+        content = {
+            "encoder": asdict(gallery.encoder),
+            "precisions": gallery.precisions(),
+            "voices": [asdict(each) for each in voices],
+        }
         print(dumps(content, indent=2, ensure_ascii=False))
         return OK
-    print(f"{count(len(voices), 'voice')} of {gallery.encoder}")
+    print(f"{count(len(voices), 'voice')} of {gallery.encoder}{_in_precision(gallery)}")
     width = max((len(each.name) for each in voices), default=0)
     for each in voices:
         print(
@@ -148,6 +152,17 @@ def _list(gallery: Gallery, request: Request) -> int:
             f"{'  enroll again: ' + each.enroll_again if each.enroll_again else ''}"
         )
     return OK
+
+
+def _in_precision(gallery: Gallery) -> str:
+    """The precision of the vectors, if it is known; with numbers if there are several."""
+    found = gallery.precisions()
+    if found.keys() <= {""}:
+        return ""
+    if len(found) == 1:
+        return f", computed in {next(iter(found))}"
+    each = (f"{number:,} in {name or 'an unknown precision'}" for name, number in found.items())
+    return f"; recordings computed: {', '.join(each)}"
 
 
 def _show(gallery: Gallery, request: Request) -> int:
@@ -173,8 +188,8 @@ def _show(gallery: Gallery, request: Request) -> int:
         for each in voice.recordings:
             seconds = each.speech_seconds
             speech = "" if seconds is None else f", {seconds:.1f} s of speech"
-            risks = f", {', '.join(each.risks)}" if each.risks else ""
-            print(f"  {each.id}  {each.source} ({each.duration_seconds:.1f} s{speech}{risks})")
+            notes = "".join(f", {note}" for note in (each.precision, *each.risks) if note)
+            print(f"  {each.id}  {each.source} ({each.duration_seconds:.1f} s{speech}{notes})")
     return OK
 
 
