@@ -101,7 +101,7 @@ def test_a_step_is_alike_in_each_white_coordinate(recipe: Any) -> None:
 def test_rows_are_what_a_product_takes(recipe: Any, layer: nn.Module) -> None:
     shape = (2, 7, 5) if isinstance(layer, FrameConv) else (2, 7, 6, 2)
     inputs = torch.randn(shape)
-    rows = recipe("whitened")._rows(layer, inputs)
+    rows = recipe("whitened").input_rows(layer, inputs)
     weight = layer.get_parameter("weight").flatten(1)
     products: Tensor = rows @ weight.t()
     expected = layer(inputs)

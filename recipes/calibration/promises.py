@@ -58,11 +58,9 @@ class Cell:
 
     def within(self, calibration: Calibration) -> Cell | None:
         """The trials of which something is promised; None for few of a kind."""
-        trials, ranges = self.trials, calibration.ranges
-        kept = np.ones(len(trials.labels), dtype=bool)
-        for side in (trials.first_conditions, trials.second_conditions):
-            for name in vars(ranges):
-                kept &= getattr(side, name) >= getattr(ranges, name)[0]
+        trials = self.trials
+        sides = trials.first_conditions, trials.second_conditions
+        kept = ~np.logical_or(*(calibration.ranges.below(side) for side in sides))
         targets = int(trials.labels[kept].sum())
         extent = f"{kept.mean():.0%} of its trials" if not kept.all() else "all its trials"
         name = f"{self.name}, {extent}"

@@ -34,6 +34,7 @@ from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.manifest import Utterance
 from timbral.data.speakers import read_speakers
 from timbral.scoring.balanced_trials import draw_balanced
+from timbral.scoring.list_speakers import write_speakers
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import write_trials
 
@@ -190,7 +191,7 @@ def make(
 def write_list(
     rows: list[Utterance], genders: dict[str, str], path: Path, per_speaker: int
 ) -> None:
-    """Trials between the sides, and beside them who speaks."""
+    """Write trials between the sides, and the speakers of their recordings."""
     trials: list[Trial] = []
     for corpus in sorted({row.corpus for row in rows}):
         of_corpus = [row for row in rows if row.corpus == corpus]
@@ -199,8 +200,7 @@ def write_list(
         )
         trials += [Trial(label, of_corpus[a].path, of_corpus[b].path) for label, a, b in drawn]
     write_trials(path, trials)
-    lines = (f"{row.path}\t{row.speaker}\n" for row in rows)
-    Path(f"{path}.utt2spk").write_text("".join(lines), "utf-8")
+    write_speakers(path, ((row.path, row.speaker) for row in rows))
     print(f"{path}: {len(trials):,} trials of {len(rows):,} recordings")
 
 

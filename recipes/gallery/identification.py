@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 
 from timbral.calibration.calibration import Calibration, promised
 from timbral.calibration.calibration_file import read_calibration
-from timbral.calibration.conditions import Conditions
 from timbral.errors import ConfigError, EnrollmentError
 from timbral.gallery.encoder_identity import EncoderIdentity
 from timbral.gallery.evidence import CalibratedEvidence
@@ -53,7 +52,7 @@ Drawn = tuple[str, Ints, Ints]
 
 @dataclass
 class Counts:
-    """Of one way to decide, over galleries."""
+    """Outcomes of one way to decide, over galleries."""
 
     strangers: list[tuple[str, float]] = field(default_factory=list)
     """speaker, and the fraction of searches with a name"""
@@ -103,7 +102,7 @@ class Search:
 
 def search(voices: Voices, material: Material, rows: Ints, calibration: Calibration) -> Search:
     every = conditions_of(material.recordings(rows))
-    rows = rows[is_promised(every, calibration)]
+    rows = rows[~calibration.ranges.below(every)]  # of the others nothing is promised
     conditions = conditions_of(material.recordings(rows))
     found = voices.likeliest(material.vectors[rows], conditions)
     llrs = found.llrs
@@ -114,16 +113,6 @@ def search(voices: Voices, material: Material, rows: Ints, calibration: Calibrat
     return Search(llrs[:, 0], right, speakers, llrs, is_short)
 
 
-def is_promised(conditions: Conditions, calibration: Calibration) -> NDArray[np.bool_]:
-    """Which recordings are not below the ranges of the calibration's data."""
-    ranges = calibration.ranges
-    return (
-        (conditions.speech_seconds >= ranges.speech_seconds[0])
-        & (conditions.bandwidth_hz >= ranges.bandwidth_hz[0])
-        & (conditions.snr_db >= ranges.snr_db[0])
-    )
-
-
 def searches_of_strangers(
     voices: Voices,
     material: Material,
@@ -131,7 +120,7 @@ def searches_of_strangers(
     tested: dict[str, Material],
     calibration: Calibration,
 ) -> dict[str, Search]:
-    """Of the speakers that were drawn, where some are left, and of each other set, by its name."""
+    """Searches of the drawn speakers who are not enrolled, if any, and of each tested set."""
     sets = {
         f" ({name})": search(voices, each, np.arange(len(each.names)), calibration)
         for name, each in tested.items()
@@ -206,7 +195,7 @@ def thresholds(
 
 @dataclass(frozen=True)
 class Recordings:
-    """Of speakers to enroll and to search: first whole ones, then crops."""
+    """Recordings of speakers to enroll and to search: first whole ones, then crops."""
 
     material: Material
     num_whole: int
@@ -243,9 +232,9 @@ def enroll(
     size: int,
     before: int,
 ) -> list[Drawn]:
-    """Enroll speakers until there are `size` voices, or nobody is left; those that are enrolled.
+    """Enroll speakers until there are `size` voices, or nobody is left; returns those enrolled.
 
-    Of their rows to enroll those before `before`.
+    Only rows before `before` are enrolled.
     """
     inside = []
     for each in drawn:

@@ -1,4 +1,4 @@
-"""Log filter banks of recordings, 80 bands every 10 ms, as the teacher takes them."""
+"""Log filter banks of recordings, 80 bands every 10 ms, as the teacher computes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["banks_of", "centered"]
 
 
 def banks_of(fbank: KaldiFbank, wave: np.ndarray) -> Tensor:
-    """Of samples (T,): (F, M)."""
+    """Log filter banks (F, M) of samples (T,)."""
     with torch.inference_mode():
         waves = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))[None]
         features, _ = fbank(waves, torch.tensor([waves.shape[1]]))
@@ -21,5 +21,5 @@ def banks_of(fbank: KaldiFbank, wave: np.ndarray) -> Tensor:
 
 
 def centered(banks: Tensor) -> Tensor:
-    """What an encoder takes: banks (N, F, M) without each crop's mean."""
+    """The features of an encoder: banks (N, F, M) without each crop's mean."""
     return banks - banks.mean(1, keepdim=True)

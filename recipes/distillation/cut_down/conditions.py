@@ -1,7 +1,7 @@
-"""What may happen to a voice on its way to the student, done to log filter banks.
+"""Degrade log filter banks: rooms, noise, other speakers, telephones and codecs.
 
-Rooms, noise, other speakers, telephones and codecs are changes of the banks' power; nothing that
-is the same in every frame is needed, for the student takes each band's mean away.
+All of these change the banks' power. Effects that are the same in every frame are left out, because
+the student subtracts each band's mean.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from timbral.encoders.frontends import FbankConfig, KaldiFbank
 __all__ = ["Conditions"]
 
 ROOM, NOISE, BABBLE, TELEPHONE, FLOOR = 0.3, 0.5, 0.12, 0.15, 0.15
-"""how often each is met"""
+"""probabilities of each"""
 ROOM_FRAMES = 40
 NOISE_FILES = ("mycroft", "speech-commands-background")
 """the folders of CORPORA/noise that recipes/calibration does not test with"""
@@ -44,7 +44,7 @@ class Conditions:
         return cls(found, seed)
 
     def apply(self, banks: Tensor) -> Tensor:
-        """Each crop through what it happens to meet, then centered."""
+        """Crops in random conditions, then centered."""
         changed = self._room(banks)
         if len(banks) > 1:
             changed = self._mixed(changed, banks.roll(1, 0), BABBLE, (1.5, 5.0))
@@ -60,7 +60,7 @@ class Conditions:
         return self._uniform(count) < fraction
 
     def _room(self, banks: Tensor) -> Tensor:
-        """Power that decays behind every frame, 0.15 to 1 s for 60 dB."""
+        """Reverberation: power that decays after every frame, by 60 dB in 0.15 to 1 s."""
         count = len(banks)
         decay = 13.8 * 0.01 / self._uniform(count, 0.15, 1.0)
         tail = torch.exp(-decay * torch.arange(ROOM_FRAMES)) * decay
@@ -76,7 +76,7 @@ class Conditions:
     def _mixed(
         self, banks: Tensor, other: Tensor, fraction: float, ratio: tuple[float, float]
     ) -> Tensor:
-        """With another sound, whose mean power lies `ratio` (nepers of power) below."""
+        """Mixed with another sound, with less mean power by `ratio` (range, nepers of power)."""
         count = len(banks)
         level, other_level = (
             values.exp().sum(2).mean(1).log()[:, None, None] for values in (banks, other)
@@ -92,7 +92,7 @@ class Conditions:
         return banks[rows]
 
     def _telephone(self, banks: Tensor) -> Tensor:
-        """Little below 300 Hz and above 3.4 kHz."""
+        """A telephone line: little power below 300 Hz and above 3.4 kHz."""
         bands = torch.arange(banks.shape[2])
         outside = (bands < 10) | (bands > 54)
         least = banks.amax((1, 2), keepdim=True) - self._uniform(len(banks), 8.0, 12.0)
@@ -100,6 +100,6 @@ class Conditions:
         return torch.where(self._met(len(banks), TELEPHONE), torch.maximum(weak, least), banks)
 
     def _floor(self, banks: Tensor) -> Tensor:
-        """What is weak is lost, as in codecs."""
+        """Weak power is lost, as in codecs."""
         least = banks.amax((1, 2), keepdim=True) - self._uniform(len(banks), 6.0, 11.0)
         return torch.where(self._met(len(banks), FLOOR), torch.maximum(banks, least), banks)

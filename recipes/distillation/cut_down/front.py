@@ -1,16 +1,15 @@
-"""The student's front learns what the teacher's first dense block takes.
+"""Train the student's front to compute the inputs of the teacher's first dense block.
 
     python recipes/distillation/cut_down/front.py CORPORA SHARDS OUTPUT [--seconds N]
 
-It begins as fit_front.py cuts it from the teacher's. What a frame of the teacher's front says
-follows from a fifth of a second of sound, so a few hours of speech are many examples. OUTPUT
+It begins with the layers that fit_front.py cuts from the teacher's. A frame of the teacher's front
+depends on a fifth of a second of sound, so a few hours of speech give many examples. OUTPUT
 becomes a state dict of a `SmallCampplusEncoder`, whose other layers are still random.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from itertools import islice
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from banks import centered
 from conditions import Conditions
 from fit_front import fit_front
+from schedule import learning_rate
 from shards import SEEDS_APART, Shard, batches, held_shards
 from torch import Tensor, nn
 from torch.nn import functional
@@ -30,12 +30,12 @@ from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEn
 BATCH = 16
 RATE = 4e-4
 LEAST_RATE = 0.02
-"""of the rate, at the end"""
+"""fraction of the rate that is left at the end"""
 WARM_STEPS = 50
 FIT_BATCHES, FIT_FRAMES = 6, 200
-"""what the least squares take"""
+"""batches, and frames of each crop, for the least squares"""
 EXAMPLES = 4
-"""batches that say how white the inputs of the products are"""
+"""batches from which the second moments of the inputs are estimated"""
 WATCHED = 80
 """crops of each corpus"""
 WATCH_STEPS = 100
@@ -98,8 +98,7 @@ def main() -> None:
         loss = front_error(front_output(network, features), batch.values["first"], variance)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
-        falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * fraction))
-        optimizer.step(RATE * falling * min(1.0, (step + 1) / WARM_STEPS))
+        optimizer.step(learning_rate(RATE, LEAST_RATE, fraction, step, WARM_STEPS))
         mean += max(0.03, 1 / (step + 1)) * (float(loss.detach()) - mean)
         if step % WATCH_STEPS == WATCH_STEPS - 1:
             held_errors = watch(network, held, variance)

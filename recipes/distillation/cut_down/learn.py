@@ -1,23 +1,22 @@
-"""The student that fit.py began learns its teacher's vectors.
+"""Train the student that fit.py began to compute its teacher's vectors.
 
     python recipes/distillation/cut_down/learn.py CORPORA SHARDS FITTED OUTPUT [--seconds N]
                                                                                [--seed N]
 
 The loss is that of `timbral train` with a teacher of crops, on the shards of voices.py: cosines to
-the teacher's vectors and between crops; beside it what the dense blocks give, which says more of a
-crop than its vector does and does not depend on whose voices there are. First the front stays as it
-is, and what it gives for a shard is computed once; then all layers learn; at last with weights as
-the file of the shipped encoder keeps them, in few bits.
+the teacher's vectors and between crops. The error of the dense blocks' outputs is added, which
+contain more of a crop than its vector and do not depend on the choice of voices. At first the front
+is frozen, and its outputs are computed once per shard. Then all layers are trained, at last with
+weights rounded to few bits, as the file of the shipped encoder stores them.
 Norms keep the statistics that they were fitted with. OUTPUT becomes a state from which a second
-call continues, with averaged weights (at last those of the last step), which head.py rounds and
-makes an encoder of.
+call continues, with averaged weights (after rounding began, those of the last step), from which
+head.py makes an encoder.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import math
 import time
 from contextlib import nullcontext
 from itertools import islice
@@ -28,6 +27,7 @@ from banks import centered
 from conditions import Conditions
 from few_bits import rounded_weights
 from front import front_output
+from schedule import learning_rate
 from shards import SEEDS_APART, Batch, Shard, batches, held_shards, read_shard
 from torch import Tensor
 from torch.nn import functional
@@ -44,21 +44,21 @@ PIECE = 32
 """crops that go through the front at once"""
 RATE = 2e-4
 LEAST_RATE = 0.01
-"""of the rate, at the end"""
+"""fraction of the rate that is left at the end"""
 WARM_STEPS = 100
 RELATIONS = 2.0
 FRAMES, POOLED = 1.0, 1.0
-"""weights of what the blocks give: frames, and their means and deviations over a crop"""
+"""weights of the losses of the blocks' frames, and of their means and deviations over a crop"""
 AVERAGED = 0.998
 DEGRADED = 8
 """every eighth batch is in noise and rooms for the student alone"""
 EXAMPLES = 6
-"""batches that say how white the inputs of the products are"""
+"""batches from which the second moments of the inputs are estimated"""
 WATCH_STEPS = 50
 
 
 class Student:
-    """A network, and what its blocks and its last product give for crops of one length."""
+    """A network, with the outputs of its blocks and its vectors for crops of one length."""
 
     def __init__(self, network: SmallCampplusEncoder, channels: list[Tensor]) -> None:
         """`channels` are those of the teacher that each block hands on."""
@@ -68,7 +68,7 @@ class Student:
         self._fronts: dict[Path, Tensor] = {}
 
     def front(self, batch: Batch, features: Tensor | None) -> Tensor:
-        """What the first block takes; `features` are None where the banks are as they are."""
+        """The inputs of the first block; `features` are None for crops that are not degraded."""
         if features is None and not self.front_learns:
             if batch.path not in self._fronts:
                 self._fronts[batch.path] = self._front_of(batch.path)
@@ -86,7 +86,7 @@ class Student:
         )
 
     def __call__(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Vectors (N, E), not of unit length, and what each block gives."""
+        """Vectors (N, E), not of unit length, and the outputs of each block."""
         network, outputs = self.network, []
         mask = torch.ones(frames.shape[:2], dtype=torch.bool)
         for block in network.blocks:
@@ -98,9 +98,8 @@ class Student:
         return network.linear_norm(network.linear(pooled)), outputs
 
     def block_losses(self, outputs: list[Tensor], shard: Shard) -> tuple[Tensor, Tensor]:
-        """The share of the variance of the teacher's channels that is not explained.
-
-        First of frames, then of their means and deviations over a crop.
+        """The fraction of the variance of the teacher's channels that is not explained, for frames
+        and for their means and deviations over a crop.
         """
         frames, pooled = outputs[0].new_zeros(()), outputs[0].new_zeros(())
         for number, (output, channels) in enumerate(zip(outputs, self.channels, strict=True)):
@@ -113,7 +112,7 @@ class Student:
 
 @torch.no_grad()
 def watch(network: SmallCampplusEncoder, held: dict[str, Shard]) -> str:
-    """Of crops of speakers who are not trained on: mean cosine to the teacher's, and EER."""
+    """Mean cosine to the teacher's vectors and EER, for crops of speakers not trained on."""
     words = []
     for name, shard in held.items():
         pieces = torch.split(centered(shard["banks"].float()), 64)
@@ -140,7 +139,7 @@ def watch(network: SmallCampplusEncoder, held: dict[str, Shard]) -> str:
 
 
 class Run:
-    """A training and what it is saved as."""
+    """A training, and the file of its state."""
 
     def __init__(
         self, student: Student, output: Path, seconds: float, examples: list[Tensor]
@@ -176,8 +175,7 @@ class Run:
     def take(self, batch: Batch, features: Tensor | None, in_bits: bool) -> dict[str, float]:
         """One step; the losses by name."""
         fraction = min(self.spent / self.seconds, 1.0)
-        falling = LEAST_RATE + (1 - LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * fraction))
-        rate = RATE * falling * min(1.0, (self.step + 1) / WARM_STEPS)
+        rate = learning_rate(RATE, LEAST_RATE, fraction, self.step, WARM_STEPS)
         self.optimizer.zero_grad()
         with rounded_weights(self.student.network) if in_bits else nullcontext():
             vectors, outputs = self.student(self.student.front(batch, features))

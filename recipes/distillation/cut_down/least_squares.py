@@ -8,16 +8,15 @@ from torch import Tensor
 __all__ = ["best_columns", "ridge"]
 
 ROWS = 16_384
-"""at once, in float64 sums of float32 products"""
+"""rows per block: products within it are summed in float32, the blocks in float64"""
 
 
 def ridge(
     inputs: Tensor, targets: Tensor, fraction: float = 1e-3, *, bias: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Matrix (O, K) and bias (O,): targets (N, O) from inputs (N, K).
+    """Matrix (O, K) and bias (O,) that predict targets (N, O) from inputs (N, K).
 
-    `fraction` of the inputs' mean variance is what is added to each one's. Without `bias` that
-    is zero.
+    The penalty is `fraction` of the inputs' mean variance. Without `bias` the bias is zero.
     """
     mean_in, mean_out = (values.double().mean(0) * float(bias) for values in (inputs, targets))
     square = torch.zeros(inputs.shape[1], inputs.shape[1], dtype=torch.float64)
@@ -33,9 +32,9 @@ def ridge(
 
 
 def best_columns(columns: Tensor, targets: Tensor, count: int) -> Tensor:
-    """Which `count` columns (N, K) say most about targets (N, O), chosen one after another.
+    """The `count` columns (N, K) that predict targets (N, O) best, chosen greedily.
 
-    Each is the one that takes away most of what those before it leave of the targets.
+    Each is the one that explains most of the variance that is left by those before it.
     """
     x = (columns - columns.mean(0)).double()
     y = (targets - targets.mean(0)).double()

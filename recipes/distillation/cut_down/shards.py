@@ -33,13 +33,13 @@ class Batch:
 
 
 SEEDS_APART = 1_000_000
-"""from the seeds that a run draws by to those of the run with the next `--seed`"""
+"""distance between the seeds of runs with successive `--seed`"""
 
 
 def batches(folder: Path, size: int, seed: int) -> Iterator[Batch]:
-    """Without end: each pass takes every pair of every shard that exists when it begins.
+    """Batches without end; a pass goes through all pairs of the shards that exist when it begins.
 
-    A batch is from one shard and holds both crops of each pair.
+    A batch is from one shard and contains both crops of each pair.
     """
     generator = torch.Generator().manual_seed(seed)
     while True:

@@ -1,4 +1,4 @@
-"""What layers give in evaluation, and how far one thing is from another."""
+"""Outputs and weights of layers in evaluation mode, and measures of error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def flat(frames: Tensor) -> Tensor:
 
 
 def outputs_of(norm: BatchNorm, frames: Tensor) -> Tensor:
-    """Of a norm in evaluation, frames (..., C)."""
+    """The outputs of a norm in evaluation mode, for frames (..., C)."""
     scale, offset = norm.scale_and_offset()
     return torch.addcmul(offset.float(), frames, scale.float())
 
@@ -51,7 +51,7 @@ def set_product(product: nn.Conv1d, matrix: Tensor, bias: Tensor) -> None:
 
 
 def set_last(network: CampplusLayers, matrix: Tensor, bias: Tensor) -> None:
-    """Give the last product, and the norm behind it, a matrix (E, 2 C) and a bias (E,)."""
+    """Give the last product, and the norm after it, a matrix (E, 2 C) and a bias (E,)."""
     network.linear.weight.data.copy_(matrix)
     norm = network.linear_norm
     assert norm.running_mean is not None
@@ -61,7 +61,7 @@ def set_last(network: CampplusLayers, matrix: Tensor, bias: Tensor) -> None:
 
 
 def unexplained(rows: Tensor, target: Tensor) -> Tensor:
-    """The share of the variance of columns of `target` (N, C) that `rows` leave, on average."""
+    """The mean fraction of the variance of `target` columns (N, C) that `rows` do not explain."""
     error = (rows - rows.mean(0)) - (target - target.mean(0))
     return (error.square().mean(0) / target.var(0).clamp(min=1e-3)).mean()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from banks import banks_of
+from banks import banks_of, centered
 from conditions import Conditions
 from torch import Tensor
 
@@ -33,7 +33,7 @@ from timbral.encoders.frontends import FbankConfig, KaldiFbank
 TEACHER = "campplus-zh-en"
 SHARD_CROPS = 128
 LENGTHS = (200, 280, 360)
-"""of crops, in frames of 10 ms"""
+"""lengths of crops, in frames of 10 ms"""
 CORPORA = {"librispeech": 0.38, "speechocean762": 0.3, "wake-words": 0.17, "voices": 0.15}
 MIXED = 0.08
 """share of crops with two speakers"""
@@ -42,11 +42,11 @@ CHANGED = 0.75
 TRACT, PITCH, TEMPO = 0.09, 0.07, 0.1
 """standard deviations of the logarithms of stretches"""
 MOST = 0.25
-"""of those logarithms"""
+"""largest of these logarithms"""
 BEND = 1.5
 """standard deviation, in bands, of the slowest wave that bends the tract's frequencies"""
 VOWELS, BREATH = 0.12, 0.25
-"""standard deviations of the logarithms of how lively the envelope is, and how rough the rest"""
+"""standard deviations of the logarithms of `Change.vowels` and `Change.breath`"""
 TEACHER_BATCH = 16
 DEGRADED = 4
 """every fourth shard is degraded"""
@@ -54,7 +54,7 @@ DEGRADED = 4
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to a voice: factors by which it is stretched, and others."""
+    """A change of a voice: factors by which it is stretched, and others."""
 
     tract: float = 1.0
     pitch: float = 1.0
@@ -119,7 +119,7 @@ def stretched_time(banks: Tensor, tempo: float) -> Tensor:
 
 
 def _between(rows: Tensor, positions: Tensor) -> Tensor:
-    """Rows at positions between them."""
+    """Rows at fractional positions, interpolated linearly."""
     below = positions.floor().long().clamp(max=len(rows) - 2)
     fraction = (positions - below).float()[:, None]
     return rows[below] * (1 - fraction) + rows[below + 1] * fraction
@@ -141,7 +141,7 @@ class Recordings:
             self._speakers[corpus] = [mine[codes == code] for code in np.unique(codes)]
 
     def draw_speaker(self, rng: np.random.Generator) -> np.ndarray:
-        """Rows of somebody's recordings."""
+        """The rows of a random speaker's recordings."""
         corpus = rng.choice(list(CORPORA), p=list(CORPORA.values()))
         speakers = self._speakers[str(corpus)]
         return speakers[rng.integers(len(speakers))]
@@ -152,7 +152,7 @@ class Recordings:
         return self._kept[row].float()
 
     def stretch(self, rows: np.ndarray, frames: int, rng: np.random.Generator) -> Tensor:
-        """So many frames of somebody's, of several recordings where one is too short."""
+        """`frames` of a speaker, from several recordings if one is too short."""
         parts, count = [], 0
         while count < frames:
             banks = self.banks(int(rng.choice(rows)))
@@ -188,15 +188,14 @@ class Taught:
 
 @torch.inference_mode()
 def teach(teacher: CampplusEncoder, banks: Tensor) -> Taught:
-    """Of log filter banks (N, F, M)."""
-    features = banks - banks.mean(1, keepdim=True)
+    """The teacher's computations for log filter banks (N, F, M)."""
     lengths = torch.full((len(banks),), banks.shape[1])
     seen: list[Tensor] = []
     hooks = [
         block.register_forward_hook(lambda _, inputs, output: seen.extend((inputs[0], output)))
         for block in teacher.blocks
     ]
-    vectors = teacher.embed_features(features, lengths)
+    vectors = teacher.embed_features(centered(banks), lengths)
     for hook in hooks:
         hook.remove()
     blocks = [seen[1][:, ::2], seen[3][:, ::4], seen[5][:, ::4]]

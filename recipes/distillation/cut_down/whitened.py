@@ -1,8 +1,8 @@
 """Adam in the coordinates in which what a product takes is white.
 
-The inputs of a product are alike, and behind a ReLU none has a mean of zero: a step that is as
-large for each weight moves what they have in common a hundred times too far, and what tells them
-apart too little. With x' = T'x the white inputs (T = Q (L + d)^-1/2 of their second moments
+The inputs of a product are correlated, and after a ReLU none has a mean of zero. Steps of one size
+for all weights move the common part of the inputs a hundred times too far, and their differences
+too little. With x' = T'x the white inputs (T = Q (L + d)^-1/2 of their second moments
 Q L Q'), y = W x = W' x', and Adam learns W', whose every number changes y alike:
 
     gradient of W' = G T        W changes by (change of W') T'
@@ -21,20 +21,20 @@ from torch.nn import functional
 
 from timbral.encoders.layers.conv import FrameConv, FrameConv2d
 
-__all__ = ["WhitenedAdam"]
+__all__ = ["WhitenedAdam", "input_rows"]
 
 DAMPING = 1e-1
-"""of the inputs' mean second moment, added to each"""
+"""fraction of the inputs' mean second moment that is added to each"""
 FEWEST_ROWS = 1_000
-"""with fewer a product's inputs are not known: its step is that of plain Adam"""
+"""a convolution with fewer input rows is left to plain Adam: its moments are not known"""
 MOST_ROWS = 4_000
-"""of a batch, drawn evenly"""
+"""rows of a batch that are used, evenly spread"""
 BETAS = (0.9, 0.99)
 EPSILON = 1e-10
 
 
-def _rows(module: nn.Module, inputs: Tensor) -> Tensor:
-    """What a product takes, one row for each of its outputs."""
+def input_rows(module: nn.Module, inputs: Tensor) -> Tensor:
+    """The inputs of a product, one row for each of its outputs."""
     if isinstance(module, FrameConv2d):
         assert isinstance(module.padding, tuple)
         frequency_first = inputs.permute(0, 3, 2, 1)  # (B, C, M, F)
@@ -65,12 +65,12 @@ class _Product:
 
 
 class WhitenedAdam:
-    """Of all of a network: products in white coordinates, the rest by plain Adam."""
+    """Adam in white coordinates for the products of a network, plain Adam for the rest."""
 
     def __init__(
         self, network: nn.Module, run_batches: Callable[[], None], plain_fraction: float
     ) -> None:
-        """`run_batches` calls the network on examples; the rest learns at a share of the rate."""
+        """`run_batches` runs the network on examples; `plain_fraction`: of the rate, for plain Adam."""
         self._products = list(_products(network, run_batches))
         taken = {id(product.weight) for product in self._products}
         rest = [p for p in network.parameters() if p.requires_grad and id(p) not in taken]
@@ -119,7 +119,7 @@ def _products(network: nn.Module, run_batches: Callable[[], None]) -> Iterator[_
     moments: dict[nn.Module, tuple[Tensor, int]] = {}
 
     def watch(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        rows = _rows(module, args[0])
+        rows = input_rows(module, args[0])
         rows = rows[:: max(1, len(rows) // MOST_ROWS)].float()
         square, count = moments.get(module, (rows.new_zeros(()), 0))
         moments[module] = (square + rows.t() @ rows, count + len(rows))

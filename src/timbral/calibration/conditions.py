@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from timbral.audio.quality.measures import Quality
 from timbral.io.types import Floats
@@ -95,6 +95,13 @@ class Ranges:
             for each in fields(cls)
         }
         return cls(**{name: (float(low), float(high)) for name, (low, high) in low_high.items()})
+
+    def below(self, conditions: Conditions) -> NDArray[np.bool_]:
+        """Which recordings (N,) are below a range: with less speech or bandwidth, or more noise."""
+        below = np.zeros(np.shape(conditions.snr_db), dtype=bool)
+        for each in fields(self):
+            below |= getattr(conditions, each.name) < getattr(self, each.name)[0]
+        return below
 
     def clip(self, conditions: Conditions) -> Conditions:
         """The nearest conditions within the ranges: a calibration is not extrapolated."""

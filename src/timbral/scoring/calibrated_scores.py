@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -190,12 +190,7 @@ def compensated_cosines(
 
 def _count_outside(conditions: Conditions, calibration: Calibration, trials: TrialList) -> int:
     """Number of trials with a name whose conditions (K,) are below the calibration's ranges."""
-    below = np.zeros(len(conditions.snr_db), dtype=bool)
-    for each in fields(conditions):
-        low, _ = getattr(calibration.ranges, each.name)
-        below |= getattr(conditions, each.name) < low
-    if not below.any():
-        return 0
+    below = calibration.ranges.below(conditions)
     return int(np.count_nonzero(below[trials.first] | below[trials.second]))
 
 
