@@ -10,12 +10,12 @@
 `throughput` compares with two plain FastAPI handlers that call `encoder.encode`: one that computes
 in the event loop, one request after the other, and one that FastAPI runs in threads. Servers take
 turns; each is warm and alone while it is measured. Clients keep their connections and send 4 s of
-speech again and again, on the same cores as the server. `--precision int8` is the service's; the
-handlers compute in fp32, as what is written first does, unless `--handler-precision` is given.
+speech again and again, on the same cores as the server. `--precision` is that of the service; the
+handlers compute in fp32, the default of `load_encoder`, unless `--handler-precision` is given.
 
-`arrivals` says what each holds at equal p95: requests come at random times, whether earlier ones
-are answered or not, at rates that rise by a sixth until p95, from the time a request was due, is
-above the largest bound.
+`arrivals` finds the highest rate at which each server keeps p95 within a bound. Requests come at
+random times, whether earlier ones are answered or not. The rate rises by a sixth until p95 of the
+latencies, counted from the time at which a request was due, exceeds the largest bound.
 """
 
 from __future__ import annotations
@@ -23,10 +23,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import io
-import os
 import random
-import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,190 +31,29 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+from _clients import (
+    MOST_CLIENTS,
+    VOICES,
+    Answers,
+    arrive,
+    load,
+    multipart,
+    post,
+    run_threads,
+    speech_clip,
+)
+from _servers import processor_seconds, resident_megabytes, run_plain, server
 
 ROOT = Path(__file__).parents[1]
-VOICES = ROOT / "src" / "timbral" / "demo" / "voices"
-CLIP_SECONDS = 4.0
-RATE = 16_000
-BOUNDARY = "timbral-benchmark"
 WARM_UP_SECONDS = 2.0
-MOST_CLIENTS = 128
-REFUSED_SECONDS = 1e6
-
-
-@dataclass
-class Answers:
-    """Of one run."""
-
-    seconds: float = 0.0
-    """how long it took"""
-    latencies: list[float] = field(default_factory=list)
-    """of the requests that were answered with 200"""
-    statuses: Counter[int] = field(default_factory=Counter)
-    processor_seconds: float = 0.0
-    """of the server; unlike the latencies it does not depend on what else the machine does"""
-    lost: Counter[str] = field(default_factory=Counter)
-    """connections that ended without an answer, by error"""
-
-    @property
-    def rate(self) -> float:
-        """Requests a second that were answered with 200."""
-        return self.statuses[200] / self.seconds
-
-    def percentile(self, percent: float) -> float:
-        """Of the latencies, in ms."""
-        return 1000 * float(np.percentile(self.latencies, percent)) if self.latencies else 0.0
-
-
-def speech_clip() -> bytes:
-    """4 s of speech as 16-bit WAV."""
-    import soundfile
-
-    waves = [soundfile.read(path)[0] for path in sorted(VOICES.glob("am_adam/*.ogg"))[:3]]
-    file = io.BytesIO()
-    soundfile.write(file, np.concatenate(waves)[: int(CLIP_SECONDS * RATE)], RATE, format="WAV")
-    return file.getvalue()
-
-
-def multipart(files: Sequence[tuple[str, bytes]], **fields: str) -> bytes:
-    body = io.BytesIO()
-    for name, value in fields.items():
-        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
-        body.write(f"{head}{value}\r\n".encode())
-    for name, content in files:
-        head = f'Content-Disposition: form-data; name="{name}"; filename="clip"\r\n\r\n'
-        body.write(f"--{BOUNDARY}\r\n{head}".encode() + content + b"\r\n")
-    return body.getvalue() + f"--{BOUNDARY}--\r\n".encode()
-
-
-def post(connection: http.client.HTTPConnection, path: str, body: bytes) -> tuple[int, bytes]:
-    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-    connection.request("POST", path, body, headers)
-    response = connection.getresponse()
-    return response.status, response.read()
-
-
-def plain_app(encoder_name: str, precision: str, in_threads: bool) -> FastAPI:
-    """What one writes first."""
-    from fastapi import FastAPI, UploadFile
-
-    import timbral
-
-    encoder = timbral.load_encoder(encoder_name, precision=precision)
-    app = FastAPI()
-
-    def embed_in_threads(audio: UploadFile):  # type: ignore[no-untyped-def]
-        return {"embedding": encoder.encode(audio.file.read()).tolist()}
-
-    async def embed(audio: UploadFile):  # type: ignore[no-untyped-def]
-        return {"embedding": encoder.encode(await audio.read()).tolist()}
-
-    for handler in (embed, embed_in_threads):
-        handler.__annotations__["audio"] = UploadFile  # names are not resolved in a function
-    app.post("/embed")(embed_in_threads if in_threads else embed)
-    app.get("/health")(lambda: {})
-    return app
-
-
-def run_plain(encoder: str, precision: str, port: int, in_threads: bool) -> None:
-    import uvicorn
-
-    from timbral.io.devices import tune_cpu
-
-    tune_cpu()
-    uvicorn.run(plain_app(encoder, precision, in_threads), port=port, log_level="warning")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def server(
-    contender: str, encoder: str, *words: str
-) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """A server on loopback that answers; yields its port and process."""
-    port = free_port()
-    if contender == "timbral":
-        command = ["-m", "timbral", "serve", *words, "--encoder", encoder, "--quiet"]
-        command += ["--port", str(port)]
-    else:
-        command = [__file__, "plain", *words, "--encoder", encoder, "--port", str(port)]
-        command += ["--in-threads"] if contender == "plain, in threads" else []
-    process = subprocess.Popen([sys.executable, *command])
-    try:
-        wait_until_ready(port, process)
-        yield port, process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-
-
-def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("GET", "/health")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("the server does not answer")
-
-
-def load(port: int, body: bytes, clients: int, seconds: float, pause: float = 0.0) -> Answers:
-    """Clients that ask again as soon as they are answered; refused ones wait for `pause`."""
-    answers, lock = Answers(), threading.Lock()
-    start = time.monotonic()
-    end = start + seconds
-
-    def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        while (began := time.monotonic()) < end:
-            try:
-                status, _ = post(connection, "/embed", body)
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                with lock:
-                    answers.lost[type(error).__name__] += 1
-                continue
-            with lock:
-                answers.statuses[status] += 1
-                if status == 200:
-                    answers.latencies.append(time.monotonic() - began)
-            if status != 200:
-                time.sleep(pause)
-        connection.close()
-
-    run_threads([ask] * clients)
-    answers.seconds = time.monotonic() - start
-    return answers
-
-
-def run_threads(functions: Sequence[Callable[[], None]]) -> None:
-    threads = [threading.Thread(target=function) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def throughput(args: argparse.Namespace) -> None:
-    """Requests a second and latencies, against plain handlers."""
+    """Requests per second and latencies, compared with plain handlers."""
     body = multipart([("audio", speech_clip())])
     names = ("timbral", "plain", "plain, in threads")
     with ExitStack() as stack:
@@ -239,7 +75,7 @@ def throughput(args: argparse.Namespace) -> None:
 
 
 def arrivals(args: argparse.Namespace) -> None:
-    """The highest rate of arrivals that each holds with p95 within each bound."""
+    """The highest rate of arrivals at which each server keeps p95 within each bound."""
     body = multipart([("audio", speech_clip())])
     bounds = sorted(1000 * bound for bound in args.p95)
     print(
@@ -255,35 +91,6 @@ def arrivals(args: argparse.Namespace) -> None:
                 held |= {bound: rate for bound in bounds if p95 <= bound}
                 rate *= 7 / 6
         print(f"{name:20}" + "".join(f"{rate:8.1f}" for rate in held.values()), flush=True)
-
-
-def arrive(port: int, body: bytes, rate: float, seconds: float) -> Answers:
-    """Requests at random times; one that is refused or lost counts as never answered."""
-    gaps = np.random.default_rng(0).exponential(1 / rate, size=int(rate * seconds))
-    due = iter(np.cumsum(gaps) + time.monotonic() + 0.1)
-    answers, lock = Answers(seconds=seconds), threading.Lock()
-
-    def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        while True:
-            with lock:
-                moment = next(due, None)
-            if moment is None:
-                break
-            time.sleep(max(0.0, moment - time.monotonic()))
-            try:
-                status, _ = post(connection, "/embed", body)
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                status = 0
-            with lock:
-                answers.statuses[status] += 1
-                taken = time.monotonic() - moment if status == 200 else REFUSED_SECONDS
-                answers.latencies.append(taken)
-        connection.close()
-
-    run_threads([ask] * MOST_CLIENTS)
-    return answers
 
 
 def extra_words(name: str, args: argparse.Namespace) -> list[str]:
@@ -311,7 +118,7 @@ def report(clients: int, runs: dict[str, list[Answers]]) -> None:
 
 
 def overload(args: argparse.Namespace) -> None:
-    """Four times what the service takes at once, for minutes."""
+    """Four times as many clients as the service admits, for minutes."""
     body = multipart([("audio", speech_clip())])
     words = ("--max-waiting", "16")
     with server("timbral", args.encoder, *words) as (port, process):
@@ -331,18 +138,8 @@ def overload(args: argparse.Namespace) -> None:
     assert after < before * 1.1 + 30
 
 
-def processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_megabytes(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text("utf-8")
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-
 def kills(args: argparse.Namespace) -> None:
-    """SIGKILL under load: what was acknowledged is enrolled."""
+    """SIGKILL under load: every acknowledged enrollment is in the gallery."""
     from timbral.gallery.gallery import Gallery
 
     clip, draw = speech_clip(), random.Random(0)
@@ -371,7 +168,7 @@ def kills(args: argparse.Namespace) -> None:
 def kill_in_work(
     process: subprocess.Popen[bytes], acknowledged: Sequence[str], before: int, seconds: float
 ) -> None:
-    """SIGKILL so long after the first enrollment of this round."""
+    """Send SIGKILL `seconds` after the first enrollment of this round, the one after `before`."""
     while len(acknowledged) == before:
         time.sleep(0.01)
     time.sleep(seconds)
@@ -395,7 +192,7 @@ def enroll_until_killed(port: int, clip: bytes, prefix: str, acknowledged: list[
 
 
 def malformed(args: argparse.Namespace) -> None:
-    """Changed files of several formats: refused or read, with steady memory."""
+    """Damaged files of several formats are refused or read, with steady memory."""
     sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
     from mutate import MUTATIONS
 
@@ -432,10 +229,6 @@ def encoded_clips() -> Iterator[bytes]:
         yield file.getvalue()
 
 
-def plain(args: argparse.Namespace) -> None:
-    run_plain(args.encoder, args.handler_precision, args.port, args.in_threads)
-
-
 TASKS = {
     "throughput": throughput,
     "arrivals": arrivals,
@@ -462,7 +255,7 @@ def main() -> None:
     parser.add_argument("--in-threads", action="store_true")
     args = parser.parse_args()
     if args.task == "plain":
-        plain(args)
+        run_plain(args.encoder, args.handler_precision, args.port, args.in_threads)
         return
     defaults = {"throughput": 10.0, "arrivals": 10.0, "overload": 120.0}
     given = args.seconds

@@ -70,7 +70,7 @@ class WhitenedAdam:
     def __init__(
         self, network: nn.Module, run_batches: Callable[[], None], plain_fraction: float
     ) -> None:
-        """`run_batches` runs the network on examples; `plain_fraction`: of the rate, for plain Adam."""
+        """`run_batches` runs the network on examples; plain Adam gets a fraction of the rate."""
         self._products = list(_products(network, run_batches))
         taken = {id(product.weight) for product in self._products}
         rest = [p for p in network.parameters() if p.requires_grad and id(p) not in taken]
