@@ -22,7 +22,7 @@ from timbral.data.inspect.inspection import inspect_data
 from timbral.data.manifest import Manifest, Utterance
 from timbral.data.prepared.formats import FORMATS
 from timbral.data.prepared.prepare import prepare
-from timbral.reports import inspection_page
+from timbral.reports.histogram import bar_chart, histogram, short_number
 from timbral.reports.inspection_page import describe, write_inspection
 
 
@@ -171,14 +171,14 @@ def test_passed_over_files_are_counted(
 def test_whole_numbers_are_in_whole_bins(
     values: list[int], counts: list[int], edges: list[int]
 ) -> None:
-    found = inspection_page._histogram(np.array(values))
+    found = histogram(np.array(values))
     assert found == (counts, edges)
 
 
 def test_bins_begin_at_round_numbers() -> None:
     """Also where all values are nearly one, or one is far beyond."""
     for low, high, step in ((3.004, 35.123, 5), (-61.2, -3.2, 5), (0.912, 0.957, 0.005)):
-        counts, edges = inspection_page._histogram(np.linspace(low, high, 500))
+        counts, edges = histogram(np.linspace(low, high, 500))
         assert sum(counts) == 500
         assert edges[0] <= low < edges[1]
         assert edges[-1] == high
@@ -186,10 +186,10 @@ def test_bins_begin_at_round_numbers() -> None:
         assert (
             np.abs(np.array(edges[:-1]) / step - np.rint(np.array(edges[:-1]) / step)).max() < 1e-9
         )
-    assert inspection_page._histogram(np.array([2.5] * 500 + [90.0])) == ([501], [2.5, 90.0])
-    assert inspection_page._histogram(np.array([2.5, np.nextafter(2.5, 3)]))[0] == [2]
-    assert inspection_page._number(12345) == "12,345"
-    chart = inspection_page._chart(*inspection_page._histogram(np.linspace(3.004, 35.123, 500)))
+    assert histogram(np.array([2.5] * 500 + [90.0])) == ([501], [2.5, 90.0])
+    assert histogram(np.array([2.5, np.nextafter(2.5, 3)]))[0] == [2]
+    assert short_number(12345) == "12,345"
+    chart = bar_chart(*histogram(np.linspace(3.004, 35.123, 500)))
     ticks = re.findall(r'y="152"[^>]*>([^<]*)<', chart)
     assert ticks == ["0", "5", "10", "15", "20", "25", "35.1"]
 
@@ -207,8 +207,8 @@ def test_sessions_are_counted_where_they_are_named(tmp_path: Path, voices: Path)
 def test_ticks_have_room() -> None:
     """On a narrow screen, too, where a digit is 9 of 600 wide; the last one ends with the bars."""
     for numbers in (np.linspace(-61.234, -3.2, 500), np.arange(1000, 9000), np.arange(4)):
-        counts, edges = inspection_page._histogram(numbers)
-        chart = inspection_page._chart(counts, edges)
+        counts, edges = histogram(numbers)
+        chart = bar_chart(counts, edges)
         tick = r'<text x="([\d.]+)" y="152"( text-anchor="end")?>([-,\d.]+)</text>'
         ticks = re.findall(tick, chart)
         assert len(ticks) >= 2

@@ -12,11 +12,10 @@ from scored_vectors import EACH, made_vectors, write_files
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import ConfigError
 from timbral.io.types import Ints, Vectors
+from timbral.scoring.bin_weights import bin_weights, smallest_integers
 from timbral.scoring.hull import convex_hull, min_cllr_of
 from timbral.scoring.intervals import (
     SpeakerBootstrap,
-    _smallest_integers,
-    _weights,
     draw_speakers,
     eer_of,
     interval_of,
@@ -139,7 +138,7 @@ def test_weights_are_sums_of_products(most: int) -> None:
     starts = np.searchsorted(bins, [0, 1, 2, 3])
     expected = np.zeros((4, 100))
     np.add.at(expected, bins, times[first] * times[second])
-    assert np.array_equal(_weights(_smallest_integers(times), first, second, starts), expected.T)
+    assert np.array_equal(bin_weights(smallest_integers(times), first, second, starts), expected.T)
 
 
 def test_weights_of_many_ties_are_exact() -> None:

@@ -27,7 +27,7 @@ from timbral.embeddings.audit.known_speakers import KnownSpeakers
 from timbral.embeddings.audit.second_speaker import SplitRecordings, find_second_speakers
 from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
 from timbral.embeddings.vectors import unit_length
-from timbral.inference.speech_parts import _cut
+from timbral.inference.speech_parts import cut_in_two
 from timbral.inference.speech_windows import speech_windows
 
 SPEAKERS, EACH = 20, 10
@@ -166,7 +166,7 @@ def windows_of_two(change: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("change", range(110, 136))
 def test_the_moment_is_where_windows_differ_most(change: int) -> None:
     """Also between the middles of windows, and within a window that is left out."""
-    cut = _cut(*windows_of_two(change), (102, 144), (1, 99))
+    cut = cut_in_two(*windows_of_two(change), (102, 144), (1, 99))
     assert cut[0, 0] == 102
     assert cut[1, 1] == 144
     assert cut[0, 1] == cut[1, 0]
@@ -176,14 +176,16 @@ def test_the_moment_is_where_windows_differ_most(change: int) -> None:
 def test_parts_are_neither_too_short_nor_too_long() -> None:
     ranges, vectors = windows_of_two(125)
     speech = (102, 144)
-    np.testing.assert_array_equal(_cut(ranges, vectors, speech, (1, 9)), [[116, 125], [125, 134]])
-    later = _cut(ranges, vectors, (122, 144), (5, 99))
+    np.testing.assert_array_equal(
+        cut_in_two(ranges, vectors, speech, (1, 9)), [[116, 125], [125, 134]]
+    )
+    later = cut_in_two(ranges, vectors, (122, 144), (5, 99))
     assert 127 <= later[0, 1] <= 130, "a moment that fits"
-    assert len(_cut(ranges, vectors, speech, (22, 99))) == 0, "too short for the encoder"
-    assert len(_cut(ranges[:1], vectors[:1], speech, (1, 99))) == 0
-    assert len(_cut(ranges[:0], vectors[:0], speech, (1, 99))) == 0
+    assert len(cut_in_two(ranges, vectors, speech, (22, 99))) == 0, "too short for the encoder"
+    assert len(cut_in_two(ranges[:1], vectors[:1], speech, (1, 99))) == 0
+    assert len(cut_in_two(ranges[:0], vectors[:0], speech, (1, 99))) == 0
     vectors[3] = np.nan
-    assert abs(_cut(ranges, vectors, speech, (1, 99))[0, 1] - 125) <= 2
+    assert abs(cut_in_two(ranges, vectors, speech, (1, 99))[0, 1] - 125) <= 2
 
 
 @pytest.mark.parametrize(("seconds", "size"), [(0.5, 0), (1.0, 0.6), (3.0, 1.0), (9.0, 1.5)])

@@ -92,13 +92,13 @@ def test_only_the_start_of_a_long_recording_is_decoded(tmp_path: Path, sample_ra
     rng = np.random.default_rng(0)
     path = str(tmp_path / "long.wav")
     soundfile.write(path, 0.1 * rng.normal(size=20 * sample_rate), sample_rate)
-    start = voice_clips._load_start(path, 6.0)
+    start = voice_clips.load_start(path, 6.0)
     assert start.size < 7 * 16_000
     np.testing.assert_array_equal(start[:96_000], load(path)[:96_000])
-    inside = voice_clips._load_start(f"{path}#t=10,18.5", 6.0)
+    inside = voice_clips.load_start(f"{path}#t=10,18.5", 6.0)
     np.testing.assert_array_equal(inside[:96_000], load(f"{path}#t=10,18.5")[:96_000])
     for whole in (f"{path}#t=10,12", f"{path}#t=17"):
-        np.testing.assert_array_equal(voice_clips._load_start(whole, 6.0), load(whole))
+        np.testing.assert_array_equal(voice_clips.load_start(whole, 6.0), load(whole))
 
 
 def test_same_input_gives_same_bytes(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_same_input_gives_same_bytes(tmp_path: Path) -> None:
 def test_speakers_take_turns_within_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voice_clips, "_encode_clip", lambda path, seconds: "x" * 1000)
+    monkeypatch.setattr(voice_clips, "encode_clip", lambda path, seconds: "x" * 1000)
     points = [Point(f"a{i}", "anna", "-", i, 0) for i in range(8)]
     points += [Point("b0", "bert", "-", 0, 1), Point("c0", "cleo", "-", 0, 2)]
     page = tmp_path / "map.html"
@@ -133,7 +133,7 @@ def test_speakers_take_turns_within_the_limit(
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 13])
 def test_spread_order_holds_every_rank_once(count: int) -> None:
-    assert sorted(voice_clips._spread_order(count)) == list(range(count))
+    assert sorted(voice_clips.spread_order(count)) == list(range(count))
 
 
 def test_unreadable_recordings_have_no_clip(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_unreadable_recordings_have_no_clip(tmp_path: Path) -> None:
 def test_a_speaker_whose_first_recording_is_unreadable_has_a_clip(tmp_path: Path) -> None:
     first, second, other = *demo_points(1, 2), *demo_points(2, 1)[1:]
     points = [Point("gone", first.speaker, "gone.wav", 0, 0), first, second, other]
-    one = max(len(voice_clips._encode_clip(point.path, 0.5)) for point in points[1:])
+    one = max(len(voice_clips.encode_clip(point.path, 0.5)) for point in points[1:])
     page = tmp_path / "map.html"
     write_voice_map(points, page, title="", clip_seconds=0.5, max_megabytes=2 * one / 1e6)
     data, clips = data_and_clips(page)
@@ -251,7 +251,7 @@ def test_only_the_corpus_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         _, page = api.map(folder, tmp_path / "map.html", **given)
         return sorted(asked), dict(page.unreadable)
 
-    monkeypatch.setattr(voice_clips, "_encode_clip", encode)
+    monkeypatch.setattr(voice_clips, "encode_clip", encode)
     monkeypatch.setattr(projection, "project", lambda vectors: vectors[:, :2])
     corpus = tmp_path / "corpus"
     inside = [f"{corpus}/a.wav", f"{corpus}/b.wav#t=1,2"]
@@ -294,7 +294,7 @@ def test_sound_of_many_points_lies_beside_the_page(tmp_path: Path) -> None:
 
 
 def test_what_findings_play_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice_clips, "_encode_clip", lambda path, seconds: "x" * 1000)
+    monkeypatch.setattr(voice_clips, "encode_clip", lambda path, seconds: "x" * 1000)
     points = [Point(f"a{i}", "anna", "-", i, 0) for i in range(8)] + [
         Point("b0", "bert", "-", 0, 1)
     ]
@@ -309,7 +309,7 @@ def test_what_findings_play_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_finding_with_a_moment_has_a_clip_around_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voice_clips, "_encode_clip", lambda path, seconds: path)
+    monkeypatch.setattr(voice_clips, "encode_clip", lambda path, seconds: path)
     paths = ["a.wav", "b.wav#t=10,30&speed=2", "c.wav"]
     points = [Point(f"u{row}", "anna", path, row, 0) for row, path in enumerate(paths)]
     findings = [

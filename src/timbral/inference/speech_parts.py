@@ -12,7 +12,7 @@ from timbral.inference.embedder import Embedder
 from timbral.inference.speech_windows import speech_extent, speech_windows
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["CUT_VERSION", "RecordingParts", "parts_of"]
+__all__ = ["CUT_VERSION", "RecordingParts", "cut_in_two", "parts_of"]
 
 CUT_VERSION = 2
 """version of the method: stored parts of another one are not reused"""
@@ -48,7 +48,7 @@ def parts_of(embedder: Embedder, waves: list[Wave]) -> list[RecordingParts | Non
     ranges = [speech_windows(wave, rate, min_samples) for wave in waves]
     windows = _encode(embedder, waves, ranges)
     cuts = [
-        _cut(each, vectors, speech_extent(wave, rate), (least, longest))
+        cut_in_two(each, vectors, speech_extent(wave, rate), (least, longest))
         for wave, each, vectors in zip(waves, ranges, windows, strict=True)
     ]
     parts: list[RecordingParts | None] = []
@@ -74,7 +74,9 @@ def _encode(embedder: Embedder, waves: list[Wave], ranges: list[Ints]) -> list[V
     return np.split(vectors, np.cumsum([len(each) for each in ranges])[:-1])
 
 
-def _cut(ranges: Ints, vectors: Vectors, extent: tuple[int, int], lengths: tuple[int, int]) -> Ints:
+def cut_in_two(
+    ranges: Ints, vectors: Vectors, extent: tuple[int, int], lengths: tuple[int, int]
+) -> Ints:
     """Start and end samples (2, 2) of both parts; (0, 2) if there are none.
 
     `ranges` (W, 2) and `vectors` (W, E) are those of windows, `extent` is the start and end of

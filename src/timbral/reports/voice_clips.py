@@ -20,7 +20,7 @@ from timbral.audio.segments import Segment
 from timbral.errors import AudioError
 from timbral.io.cores import usable_cores
 
-__all__ = ["Clips", "encode_clips", "path_around"]
+__all__ = ["Clips", "encode_clip", "encode_clips", "load_start", "path_around", "spread_order"]
 
 THREADS = min(8, usable_cores())
 CLIPS_AHEAD = 4 * THREADS
@@ -143,30 +143,28 @@ class _Encoder:
             if following is None:
                 break
             path = self.paths[following]
-            self.running[following] = self.pool.submit(_encode_clip, path, self.seconds)
+            self.running[following] = self.pool.submit(encode_clip, path, self.seconds)
         return self.running.pop(index).result()
 
 
 def _rows_by_speaker(speakers: Sequence[str]) -> list[list[int]]:
-    """The rows of each speaker, speakers by name, in the order of `_spread_order`."""
+    """The rows of each speaker, speakers by name, in the order of `spread_order`."""
     rows_of: dict[str, list[int]] = {}
     for row, speaker in enumerate(speakers):
         rows_of.setdefault(speaker, []).append(row)
-    return [
-        [rows[rank] for rank in _spread_order(len(rows))] for _, rows in sorted(rows_of.items())
-    ]
+    return [[rows[rank] for rank in spread_order(len(rows))] for _, rows in sorted(rows_of.items())]
 
 
-def _spread_order(count: int) -> list[int]:
+def spread_order(count: int) -> list[int]:
     """0 … count - 1 in an order whose first n are evenly spaced, for any n (bit reversal)."""
     bits = max(count - 1, 0).bit_length()
     reversed_bits = (int(f"{rank:0{bits}b}"[::-1], 2) for rank in range(1 << bits))
     return [rank for rank in reversed_bits if rank < count]
 
 
-def _encode_clip(path: str, seconds: float) -> str:
+def encode_clip(path: str, seconds: float) -> str:
     """The start of a recording as base64 MP3; raises the AudioErrors of `load`."""
-    wave = _load_start(path, seconds)[: max(1, round(seconds * SAMPLE_RATE))]
+    wave = load_start(path, seconds)[: max(1, round(seconds * SAMPLE_RATE))]
     if wave.size == 0:
         raise AudioError(path, "the recording is too short", "too-short")
     memory = io.BytesIO()
@@ -178,7 +176,7 @@ def _encode_clip(path: str, seconds: float) -> str:
     return base64.b64encode(memory.getvalue()).decode("ascii")
 
 
-def _load_start(path: str, seconds: float) -> Wave:
+def load_start(path: str, seconds: float) -> Wave:
     """At least the first `seconds` of a recording, without decoding all of a long one."""
     recording = Segment.of(path)
     read = (seconds + RESAMPLING_MARGIN) * recording.speed
