@@ -43,7 +43,7 @@ __all__ = [
 Figure = Callable[[Floats, Floats], Floats]
 """from miss and false-alarm rates (draws, bins + 1) to a number for each draw"""
 QUANTILES = 4096
-"""bins hold at most this fraction of the target trials, and of the non-target trials"""
+"""bins contain at most 1 / QUANTILES of the target trials, and of the non-target trials"""
 TAIL_STEPS = 64
 """bins in the tails, each time the number of trials beyond doubles"""
 MIN_DRAWS = 100
