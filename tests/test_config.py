@@ -62,6 +62,8 @@ def test_overrides_come_last(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("shedule: {}", "unknown key 'shedule'; did you mean 'schedule'"),
+        ("steps: 9", r"unknown key 'steps'; did you mean schedule\.steps\?"),
+        ("schedule: {seed: 9}", r"schedule: unknown key 'seed'; did you mean trainer\.seed\?"),
         ("schedule: {step: 3}", "did you mean 'steps'"),
         ("encoder: lsmt", "did you mean 'lstm'"),
         ("encoder: {name: lstm, hidden: 3}", r"encoder \(lstm\): unknown key 'hidden'"),

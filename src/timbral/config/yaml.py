@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 REGISTRIES: dict[Any, Mapping[str, Any]] = {EncoderConfig: ENCODERS, LossConfig: LOSSES}
 """types whose values name a class; the other keys of such a value are the class's config"""
+PLAIN_SECTIONS = ("data", "optimizer", "schedule", "trainer", "tracking")
+"""sections of a config whose keys are always the same"""
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -104,7 +106,23 @@ def from_mapping(cls: type[T], content: Any, where: str) -> T:
 
     Raises ConfigError for unknown keys, wrong types and values out of range.
     """
+    if cls is TrainConfig and isinstance(content, Mapping):
+        _check_sections(content, where)
     return dataclass_of(cls, content, where, SPECIAL)
+
+
+def _check_sections(content: Mapping[Any, Any], where: str) -> None:
+    """Raise ConfigError, which names the right section, for a key of a section elsewhere."""
+    hints = typing.get_type_hints(TrainConfig)
+    keys_of = {name: field_names(hints[name]) for name in PLAIN_SECTIONS}
+    mappings = {"": content} | {name: content.get(name) for name in keys_of}
+    for section, values in mappings.items():
+        known = keys_of.get(section, field_names(TrainConfig))
+        for key in values if isinstance(values, Mapping) else ():
+            others = [name for name, keys in keys_of.items() if key in keys]
+            if others and key not in known:
+                prefix = f"{where}: {section}" if section else where
+                raise ConfigError(f"{prefix}: unknown key {key!r}; did you mean {others[0]}.{key}?")
 
 
 def to_mapping(config: TrainConfig) -> dict[str, Any]:

@@ -97,11 +97,13 @@ def _export_file(
 ) -> int:
     from timbral import api
     from timbral.exporting.export_encoder import check_export
+    from timbral.io.progress import clock
 
     check_export(output, precision, calibrate is not None)
     corpus = None if calibrate is None else find_corpus(calibrate, layout)
     embedder = load_embedder(encoder, running)
-    made = api.export(embedder, output, precision=precision, calibrate=corpus)
+    with clock("exporting"):
+        made = api.export(embedder, output, precision=precision, calibrate=corpus)
     in_8_bits = f", {made.num_products} products in 8 bits" if made.num_products else ""
     print(f"{output}: {made.num_bytes / 1e6:.1f} MB, {precision}{in_8_bits}")
     _print_parity(made.parity)
@@ -113,14 +115,15 @@ def _export_page(
 ) -> int:
     from timbral import api
     from timbral.exporting.browser_page import check_browser_page
+    from timbral.io.progress import clock
 
     try:
         check_browser_page(web, precision)  # before the encoder is loaded
     except DataError as error:
         raise DataError(str(error).replace("`output`", "`web`")) from None
-    page = api.export_page(
-        load_embedder(encoder, running), web, onnxruntime_web=onnxruntime_web, precision=precision
-    )
+    embedder = load_embedder(encoder, running)
+    with clock("exporting"):
+        page = api.export_page(embedder, web, onnxruntime_web=onnxruntime_web, precision=precision)
     print(f"{web}: a page of {page.num_bytes / 1e6:.1f} MB for any server of files")
     if not page.has_calibration:
         print("note: the encoder has no calibration, so the page shows cosines only")
@@ -131,9 +134,12 @@ def _export_page(
 def _export_for_sherpa(encoder: str, running: RunningOptions, path: Path, precision: str) -> int:
     from timbral import api
     from timbral.exporting.export_encoder import check_export
+    from timbral.io.progress import clock
 
     check_export(path, precision)
-    made = api.export_for_sherpa(load_embedder(encoder, running), path, precision=precision)
+    embedder = load_embedder(encoder, running)
+    with clock("exporting"):
+        made = api.export_for_sherpa(embedder, path, precision=precision)
     print(f"{path}: {made.num_bytes / 1e6:.1f} MB, {precision}, for sherpa-onnx")
     _print_parity(made.parity)
     print(
