@@ -45,6 +45,12 @@ def wav(wave: Wave, format: str = "WAV", rate: int = 16_000, subtype: str | None
     return file.getvalue()
 
 
+def three_recordings(voices: Path) -> list[Path]:
+    """Two recordings of one voice, and one of another."""
+    first, second, *_ = sorted(voices.glob("*/"))
+    return [*sorted(first.glob("*.ogg"))[:2], sorted(second.glob("*.ogg"))[0]]
+
+
 def files(**paths: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in paths.items()}
 

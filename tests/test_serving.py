@@ -28,7 +28,7 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 from fastapi.testclient import TestClient
 
 import timbral
-from served import TOKEN, files, in_threads, serving, wait_until, wav
+from served import TOKEN, files, in_threads, serving, three_recordings, wait_until, wav
 from timbral.audio.decode import Wave, decode
 from timbral.audio.quality.risks import Risk
 from timbral.gallery.encoder_identity import EncoderIdentity
@@ -45,9 +45,7 @@ def embedder(run: Path) -> Embedder:
 
 @pytest.fixture(scope="module")
 def paths(voices: Path) -> list[Path]:
-    """Two recordings of one voice, and one of another."""
-    first, second, *_ = sorted(voices.glob("*/"))
-    return [*sorted(first.glob("*.ogg"))[:2], sorted(second.glob("*.ogg"))[0]]
+    return three_recordings(voices)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 from fastapi.testclient import TestClient
 
 import timbral
-from served import TOKEN, SlowRuntime, files, in_threads, serving, wait_until, wav
+from served import TOKEN, SlowRuntime, files, in_threads, serving, three_recordings, wait_until, wav
 from timbral.errors import UnavailableError
 from timbral.inference.embedder import Embedder
 from timbral.serving.app import create_app
@@ -37,9 +37,7 @@ def embedder(run: Path) -> Embedder:
 
 @pytest.fixture(scope="module")
 def paths(voices: Path) -> list[Path]:
-    """Two recordings of one voice, and one of another."""
-    first, second, *_ = sorted(voices.glob("*/"))
-    return [*sorted(first.glob("*.ogg"))[:2], sorted(second.glob("*.ogg"))[0]]
+    return three_recordings(voices)
 
 
 @pytest.fixture(scope="module")
