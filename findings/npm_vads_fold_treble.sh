@@ -6,8 +6,8 @@
 # Seen: Silero's wrappers take the mean of the three samples that fall on each new one, and nothing else: of 48 kHz, a tone at
 # 9 kHz comes out at 7 kHz and is only 4.6 dB weaker, one at 11 kHz 7.5 dB, while one that belongs there, at 7 kHz, loses 2.6 dB.
 # Of 22.05 kHz, where the mean is of one or two, 9 kHz is 1.9 dB weaker. Of 8 kHz every other sample is NaN, with a line on the
-# console, and vad-node took a whole recording with its pauses for speech. @purinton/resampler weighs with a sinc as wide as the old rate's: 9 to 15 kHz fold with
-# no loss at all.
+# console, and vad-node took a whole recording with its pauses for speech. @purinton/resampler weighs with a sinc as wide as the
+# old rate's: 9 to 15 kHz fold with no loss at all.
 # With a CAM++ of published weights (not run here) eight recordings of LibriTTS, which reach up to 12 kHz, had a cosine of 0.98,
 # at worst 0.95, to themselves resampled rightly, and 0.97 and 0.94 without a filter.
 # Who is hurt: whoever enrolls from a file and verifies what a browser's detector hands out, or the other way round: each s and
