@@ -72,6 +72,34 @@ def test_recordings_of_one_speaker_are_enrolled(gallery: Gallery) -> None:
     assert gallery.voice("adam").summary.consent == "signed"
 
 
+class Strict(CosineEvidence):
+    """Evidence that is certain only from a cosine of 0.7 on."""
+
+    @property
+    def certain_llr(self) -> float:
+        return 4.0
+
+
+def test_recordings_that_are_only_a_little_alike_are_remarked_on(gallery: Gallery) -> None:
+    """Of two the shorter one, whichever comes first; of more each; none if checks are skipped."""
+    adam, strict = Speaker(1), Strict(0.5)
+    first = adam.says()
+    across = Speaker(2).says().vector
+    across = across - (across @ first.vector) * first.vector
+    vector = 0.6 * first.vector + 0.8 * across / np.linalg.norm(across)
+    unlike = EnrolledRecording(vector, "x.wav", "x", 1.0, 1.0, 8000.0, 30.0)
+    for name, given in (("a", [first, unlike]), ("b", [unlike, first])):
+        [remark] = gallery.enroll_vectors(name, given, strict).warnings
+        assert remark.startswith("x.wav: sounds only a little like the voice's other recordings (c")
+        gallery.remove(name)
+    assert gallery.enroll_vectors("a", [first], strict).warnings == ()
+    assert len(gallery.enroll_vectors("a", [unlike], strict).warnings) == 1
+    gallery.remove("a")
+    assert gallery.enroll_vectors("a", [first, unlike], EVIDENCE).warnings == ()
+    gallery.remove("a")
+    assert gallery.enroll_vectors("a", [first, unlike], strict, force=True).warnings == ()
+
+
 def test_recording_that_disagrees_is_named(gallery: Gallery) -> None:
     adam, eve = Speaker(1), Speaker(2)
     mixed = [adam.says(), adam.says(), eve.says(), adam.says()]

@@ -61,13 +61,17 @@ class Enroller:
         given = checked_recordings(recordings, self._encoder) if recordings else []
         with self._matrix.writing():
             enrolled = self._store.voice(target)
+            guard = Guard(evidence, self._migration)
             found: dict[int, Refusal] = {}
             if not force:
-                found = self._refusals(target, given, enrolled, Guard(evidence, self._migration))
+                found = self._refusals(target, given, enrolled, guard)
             refusals = (*refused, *dict.fromkeys(found.values()))
             accepted = [each for row, each in enumerate(given) if row not in found]
             is_refused = bool(refusals and not (partial or force)) or not accepted
             warnings = _other_precision(self._store.some_precisions(), accepted)
+            if not force:
+                known = enrolled.recordings if enrolled else ()
+                warnings += guard.remarks(accepted, [each for each in known if not each.mapped])
             if not is_refused:
                 self._store.add(target, accepted, consent, enroll_again="" if enrolled else None)
         if is_refused:  # after the transaction, so that the noted refusals are kept

@@ -27,8 +27,8 @@ class Enrollment:
     speech_seconds: float
     """total net speech of the voice"""
     warnings: tuple[str, ...] = ()
-    """risks of the enrolled recordings, as text from `timbral check`, and a remark if their vectors
-    were computed in another precision than the gallery's"""
+    """risks of the enrolled recordings, as text from `timbral check`, and remarks on those that are
+    only a little like the voice's others, or computed in another precision than the gallery's"""
 
     @classmethod
     def of(

@@ -17,10 +17,19 @@ from timbral.io.types import Floats, Vectors
 if TYPE_CHECKING:
     from timbral.inference.embedder import Embedder
 
-__all__ = ["CalibratedEvidence", "CosineEvidence", "Evidence", "evidence_of", "llr_in_words"]
+__all__ = [
+    "CERTAIN_LLR",
+    "CalibratedEvidence",
+    "CosineEvidence",
+    "Evidence",
+    "evidence_of",
+    "llr_in_words",
+]
 
 UNKNOWN_COSINE = 0.45
 """threshold for an unknown encoder; that of campplus-zh-en for 4 s of speech"""
+CERTAIN_LLR = 2.0
+"""docs/gallery.md has the rates"""
 SLOPE = 20.0
 """llr per cosine of 1; campplus-zh-en's calibration has 22"""
 
@@ -31,6 +40,10 @@ class Evidence(Protocol):
     @property
     def description(self) -> str:
         """What decisions are based on, as text."""
+
+    @property
+    def certain_llr(self) -> float:
+        """The ratio below which recordings that are taken for one speaker may well be of two."""
 
     def compensate(self, vectors: Vectors) -> Vectors:
         """Voices (N, E) for comparison; their products with `searched` vectors are the scores."""
@@ -54,6 +67,10 @@ class CalibratedEvidence:
     @property
     def description(self) -> str:
         return f"a calibration on {self.calibration.fitted_on.num_speakers:,} speakers"
+
+    @property
+    def certain_llr(self) -> float:
+        return CERTAIN_LLR
 
     def compensate(self, vectors: Vectors) -> Vectors:
         return self.calibration.compensate(vectors)
@@ -82,6 +99,10 @@ class CosineEvidence:
     def description(self) -> str:
         origin = "of the encoder's validation" if self.validated else "that is a guess"
         return f"a cosine of {self.threshold:.2f} {origin} (no calibration)"
+
+    @property
+    def certain_llr(self) -> float:
+        return 0.0  # the distance from a threshold says no more than its sign
 
     def compensate(self, vectors: Vectors) -> Vectors:
         return unit_length(vectors)

@@ -209,6 +209,31 @@ class Guard:
         )
         return Refusal(label, kind, reason)
 
+    def remarks(
+        self, accepted: Sequence[EnrolledRecording], rest: Sequence[EnrolledRecording]
+    ) -> tuple[str, ...]:
+        """Remarks on accepted recordings that are only a little like the others of their voice.
+
+        Of two recordings, which are equally unlike, on the one with less speech.
+
+        Args:
+            accepted: the recordings to enroll
+            rest: the recordings of the voice that are already enrolled
+        """
+        voice = [*accepted, *rest]
+        if len(voice) < 2:
+            return ()
+        ratios = self.llrs_to_rest(voice)[: len(accepted)]
+        unlike = [row for row, ratio in enumerate(ratios) if ratio < self.evidence.certain_llr]
+        if len(voice) == 2:
+            seconds = conditions_of(voice).speech_seconds
+            unlike = [row for row in unlike if row == np.argmin(seconds[: len(accepted)])]
+        return tuple(
+            f"{accepted[row].source}: sounds only a little like the voice's other recordings "
+            f"({self.evidence.describe(ratios[row])}), and may be of another speaker: listen to it"
+            for row in unlike
+        )
+
     def highest_llr(self, recordings: Sequence[EnrolledRecording], others: Others) -> float:
         """The highest llr of these recordings together and another voice; there must be one."""
         ((ratio, _, _),) = self._nearest([recordings], others)

@@ -12,7 +12,7 @@ from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import Refusal
 from timbral.gallery.bridge import weighed
-from timbral.gallery.evidence import llr_in_words
+from timbral.gallery.evidence import CERTAIN_LLR, llr_in_words
 from timbral.gallery.migration import Migration
 from timbral.gallery.voices import EnrolledRecording, Voice, conditions_of
 from timbral.io.types import Floats, Vectors
@@ -33,6 +33,10 @@ class MappedEvidence:
     @property
     def description(self) -> str:
         return f"the calibration of a migration from {self.migration.old_encoder}"
+
+    @property
+    def certain_llr(self) -> float:
+        return CERTAIN_LLR
 
     def compensate(self, vectors: Vectors) -> Vectors:
         return self._weighed(vectors, self.migration.origin_matrix)
