@@ -16,10 +16,12 @@ from test_gallery import ENCODER, gallery, recordings
 from test_gallery_postgres import server
 from timbral import api
 from timbral.embeddings.precision import precision_of
+from timbral.errors import DataError
 from timbral.gallery.database import SCHEMA_VERSION
 from timbral.gallery.evidence import evidence_of
 from timbral.gallery.from_embeddings import EmbeddedSpeakers
 from timbral.gallery.gallery import Gallery
+from timbral.gallery.postgres_database import PostgresDatabase
 
 __all__ = ["gallery", "server"]
 OLDER = (
@@ -109,6 +111,27 @@ def test_older_galleries_are_read_and_extended(older: str) -> None:
         assert one.precisions() == {"": 3, "int8": 2}
         version = one._store.database.query("SELECT schema_version FROM gallery")
     assert version == [(SCHEMA_VERSION,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("older", ["PostgreSQL"], indirect=True)
+@pytest.mark.parametrize("rights", ["SELECT", "SELECT, INSERT, UPDATE, DELETE"])
+def test_only_its_owner_can_extend_an_older_gallery(older: str, rights: str) -> None:
+    """Users with fewer rights are told so, and read it afterwards."""
+    other = older.replace("//timbral:secret@", "//reader@")
+    database = PostgresDatabase(older)
+    try:
+        database.query("CREATE ROLE reader LOGIN")
+        database.query("GRANT USAGE ON SCHEMA timbral_gallery TO reader")
+        database.query(f"GRANT {rights} ON ALL TABLES IN SCHEMA timbral_gallery TO reader")
+        with pytest.raises(DataError, match="open it once as the user who created it"):
+            Gallery(other)
+        with Gallery(older) as opened, Gallery(other) as read:
+            assert read.precisions() == opened.precisions() == {"": 3}
+    finally:
+        database.query("DROP OWNED BY reader")
+        database.query("DROP ROLE reader")
+        database.close()
 
 
 def test_a_process_of_the_older_version_can_go_on(tmp_path: Path) -> None:

@@ -76,11 +76,7 @@ class PostgresDatabase:
                 "Gallery.create make one)"
             )
         while (version := self._version()) in UPGRADES:
-            with self.writing():  # waits for other processes
-                if self._version() == version:
-                    for statement in UPGRADES[version]:
-                        self.query(statement)
-                    self.query("UPDATE gallery SET schema_version = ?", (version + 1,))
+            self._upgrade(version)
         if version != SCHEMA_VERSION:
             raise DataError(
                 f"{self.location}: is a gallery of version {version}, but this timbral reads "
@@ -89,6 +85,22 @@ class PostgresDatabase:
 
     def _version(self) -> int:
         return int(self.query("SELECT schema_version FROM gallery")[0][0])
+
+    def _upgrade(self, version: int) -> None:
+        """Turn a gallery of this version into one of the next, unless another process has."""
+        try:
+            with self.writing():  # waits for other processes
+                if self._version() == version:
+                    for statement in UPGRADES[version]:
+                        self.query(statement)
+                    self.query("UPDATE gallery SET schema_version = ?", (version + 1,))
+        except UnavailableError:
+            raise
+        except DataError as error:
+            raise DataError(
+                f"{error}; a gallery of version {version} has to be extended: open it once as the "
+                "user who created it, on a server that can be written"
+            ) from error
 
     @property
     def is_writing(self) -> bool:
