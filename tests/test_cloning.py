@@ -61,6 +61,10 @@ def test_report(ask: Ask, run: Path, voices: Path, tmp_path: Path, embedder: Emb
     page = (tmp_path / "report" / "report.html").read_text("utf-8")
     assert page.count("<audio") == 2 * (5 + 4)
     assert (tmp_path / "report" / "similarity.png").exists()
+    assert "replaced" not in answer.err
+    fewer = ask("similarity", run, tmp_path / "good", real, "--output", tmp_path / "report")
+    encoders = [each["name"] for each in content["encoders"]]
+    assert f"had good by {encoders[1]}, bad by {encoders[0]}, bad by {encoders[1]}" in fewer.err
     refused = ask("similarity", run, *systems, real, "--output", real)
     assert refused.code == 2
     assert "choose" in refused.err

@@ -16,13 +16,25 @@ import pyarrow.parquet
 from timbral.cloning.clone_figures import Difference, SystemFigures
 from timbral.cloning.encoder_view import EncoderView
 from timbral.cloning.gaming import GamingFlag
-from timbral.io.files import atomic_write, write_json
+from timbral.errors import DataError
+from timbral.io.files import atomic_write, read_json, write_json
 from timbral.io.outputs import SIMILARITY_FILE
 from timbral.version import __version__
 
-__all__ = ["write_clone_table", "write_figures"]
+__all__ = ["replaced_figures", "write_clone_table", "write_figures"]
 
 NUMBERS = ("cosine", "same", "other", "percentile", "probability")
+
+
+def replaced_figures(folder: Path, figures: Sequence[SystemFigures]) -> str | None:
+    """Figures that an earlier report in the folder has and `figures` have not, by name."""
+    try:
+        earlier = read_json(folder / SIMILARITY_FILE)["figures"]
+        names = [f"{each['system']} by {each['encoder']}" for each in earlier]
+    except (DataError, KeyError, TypeError):  # none, or not one of ours
+        return None
+    now = [f"{each.system} by {each.encoder}" for each in figures]
+    return ", ".join(name for name in names if name not in now) or None
 
 
 def write_figures(

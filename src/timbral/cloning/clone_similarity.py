@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +19,7 @@ from timbral.cloning.clone_figures import (
     compare_systems,
     system_figures,
 )
-from timbral.cloning.clone_files import write_clone_table, write_figures
+from timbral.cloning.clone_files import replaced_figures, write_clone_table, write_figures
 from timbral.cloning.clone_page import write_clone_page
 from timbral.cloning.clone_sources import find_clones
 from timbral.cloning.clones import CloneSet
@@ -109,9 +109,17 @@ def clone_similarity(
     ).bounded()
     views, failures = _views(encoders, found, output, progress)
     report = _report(views, found, failures, draws)
-    if output is not None:
-        _write(Path(output), report)
-    return report
+    if output is None:
+        return report
+    replaced = replaced_figures(Path(output), report.figures)
+    _write(Path(output), report)
+    if replaced is None:
+        return report
+    note = (
+        f"this report replaced one in {output} that had {replaced}; the vectors are kept, so name "
+        "all systems and encoders together for one report of all"
+    )
+    return replace(report, notes=(*report.notes, note))
 
 
 def _views(
