@@ -182,6 +182,18 @@ def test_bars_of_coqui_separate_columns(tmp_path: Path) -> None:
     ]
 
 
+def test_a_quotation_over_several_rows_with_bars_joins_none(tmp_path: Path) -> None:
+    """Else the first would get the last one's speaker; a value in quotes may contain a bar."""
+    table = tmp_path / "a.csv"
+    table.write_text('path|text|speaker\na.wav|"Yes|x\nb.wav|I do."|y\nc.wav||y\n')
+    rows = find_utterances(table)
+    assert [(row.utterance, row.speaker) for row in rows] == [("a", "x"), ("b", "y"), ("c", "y")]
+    assert [row.further["text"] for row in rows] == ['"Yes', 'I do."', None]
+    for content in ('path|text|speaker\na.wav|"Y|n"|x\n', '"path"|"speaker"\n"a.wav"|"x"\n'):
+        table.write_text(content)
+        assert [(row.utterance, row.speaker) for row in find_utterances(table)] == [("a", "x")]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

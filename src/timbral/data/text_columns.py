@@ -25,7 +25,8 @@ from timbral.io.text import open_text
 __all__ = ["TABLE_SUFFIXES", "read_text_columns"]
 
 BATCH_ROWS = 8192
-CSV_DELIMITERS = ",;|"
+BAR = "|"
+CSV_DELIMITERS = f",;{BAR}"
 """in a CSV, the first of these that is in its header"""
 OTHER_DELIMITERS = ";|\t,"
 
@@ -65,6 +66,8 @@ def _read_delimited(
 ) -> tuple[pa.Table, list[str]]:
     with open_text(path) as file:
         names, columns = _header(path, file, delimiter, wanted)
+        if delimiter == BAR and _is_unquoted(file, len(names)):
+            return _table(columns, _unquoted_rows(file, delimiter), path), names
         if (table := _fast_csv(path, delimiter, names, columns)) is not None:
             return table, names
         try:
@@ -73,10 +76,7 @@ def _read_delimited(
             file.seek(0)
             if not _fits_without_quotes(file, delimiter, columns, len(names)):
                 raise
-        file.seek(0)
-        next(file)
-        rows = (_split(line, delimiter) for line in file if line.strip("\r\n"))
-        return _table(columns, rows, path), names
+        return _table(columns, _unquoted_rows(file, delimiter), path), names
 
 
 def _fast_csv(
@@ -192,6 +192,26 @@ def _fits_without_quotes(file: TextIO, delimiter: str, columns: dict[str, int], 
         if len(values) != count or any('"' in values[place] for place in columns.values()):
             return False
     return True
+
+
+def _is_unquoted(file: TextIO, count: int) -> bool:
+    """Whether a table with bars has `count` values in each line, and no quotes in its header.
+
+    Quotes then belong to the texts: one transcript may begin a quotation that the next one ends.
+    The answer does not depend on the wanted columns, so all columns are read with the same rows.
+    """
+    file.seek(0)
+    is_unquoted = '"' not in file.readline() and _fits_without_quotes(file, BAR, {}, count)
+    file.seek(0)
+    next(file)  # as after the header
+    return is_unquoted
+
+
+def _unquoted_rows(file: TextIO, delimiter: str) -> Iterator[list[str]]:
+    """The rows after the header, in which quotes have no meaning."""
+    file.seek(0)
+    next(file)
+    return (_split(line, delimiter) for line in file if line.strip("\r\n"))
 
 
 def _split(line: str, delimiter: str) -> list[str]:
