@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from interrupted_writes import interrupted_after
 from timbral import api
 from timbral.audio.decode import Wave
 from timbral.bulk.embed import embed_corpus
@@ -363,19 +364,8 @@ def test_a_copy_that_was_killed_is_resumed_and_is_nobody_elses(
     for speaker in sorted(voices.iterdir())[:2]:
         shutil.copytree(speaker, few / speaker.name)
     api.embed(embedder, few, tmp_path / "out")
-    written: list[str] = []
-    write = Folder.write
-
-    def stop_behind_two(self: Folder, name: str, content: bytes) -> None:
-        if name.endswith(".arrow") and len(written) == 2:
-            raise KeyboardInterrupt
-        written.extend([name] if name.endswith(".arrow") else [])
-        write(self, name, content)
-
-    monkeypatch.setattr(Folder, "write", stop_behind_two)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after(2, monkeypatch, ".arrow"):
         api.embed(embedder, few, tmp_path / "new", format="npy", reuse=tmp_path / "out")
-    monkeypatch.setattr(Folder, "write", write)
     other = replace(EmbedJob.of(embedder, few), weights_sha256="0" * 64)
     with pytest.raises(DataError, match="of another encoder"):
         tie_folder(Folder(tmp_path / "new") / ".embed", other)

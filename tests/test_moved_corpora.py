@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 
 from conftest import Ask
+from interrupted_writes import interrupted_after
 from timbral import api
 from timbral.bulk.shards import SHARD_UTTERANCES
 from timbral.data.file_state import FileState
 from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.errors import DataError
 from timbral.inference.embedder import Embedder
-from timbral.io.storage import Folder
 
 
 @pytest.fixture
@@ -236,21 +236,9 @@ def test_a_killed_job_of_a_moved_corpus_is_resumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     moved = corpus.rename(tmp_path / "moved")
-    write = Folder.write
-    left = 0
-
-    def stop(self: Folder, name: str, content: bytes) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise KeyboardInterrupt
-        write(self, name, content)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Folder, "write", stop)
-        for left in (0, 1, 2):  # noqa: B007 - job.json is written first, then the shards
-            with pytest.raises(KeyboardInterrupt):
-                api.embed(embedder, moved, tmp_path / "out")
+    for writes in (0, 1, 2):  # job.json is written first, then the shards
+        with interrupted_after(writes, monkeypatch):
+            api.embed(embedder, moved, tmp_path / "out")
     done = api.embed(embedder, moved, tmp_path / "out")
     assert done.reused
     check_moved(embedded, read_embeddings(tmp_path / "out"), corpus, moved)

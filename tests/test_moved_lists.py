@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from conftest import Ask
+from interrupted_writes import interrupted_after
 from timbral import api
 from timbral.bulk.shards import SHARD_UTTERANCES
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.errors import DataError
 from timbral.evaluation.evaluation_job import EvaluationJob, vectors_for
 from timbral.inference.embedder import Embedder
-from timbral.io.storage import Folder
 
 
 @pytest.fixture
@@ -181,21 +181,9 @@ def test_a_killed_evaluation_of_a_moved_root_is_resumed(
     first = api.evaluate(embedder, trials, root, tmp_path / "out", vectors=vectors, draws=0)
     embedded()
     moved = root.rename(tmp_path / "moved")
-    write = Folder.write
-    left = 0
-
-    def stop(self: Folder, name: str, content: bytes) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise KeyboardInterrupt
-        write(self, name, content)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Folder, "write", stop)
-        for left in (0, 1, 2, 3, 1):  # noqa: B007 - three files about the root, then the shards
-            with pytest.raises(KeyboardInterrupt):
-                api.evaluate(embedder, trials, moved, tmp_path / "out", vectors=vectors, draws=0)
+    for writes in (0, 1, 2, 3, 1):  # three files about the root, then the shards
+        with interrupted_after(writes, monkeypatch):
+            api.evaluate(embedder, trials, moved, tmp_path / "out", vectors=vectors, draws=0)
     assert (
         api.evaluate(embedder, trials, moved, tmp_path / "out", vectors=vectors, draws=0) == first
     )
