@@ -28,6 +28,8 @@ from timbral.serving.settings import ServiceSettings
 from timbral.serving.tokens import Tokens
 
 TOKEN = "a-token-of-sixteen-or-more"
+PATIENCE_SECONDS = 60.0
+"""longest wait for something that must happen, however busy the machine is"""
 
 
 @contextmanager
@@ -71,7 +73,7 @@ class SlowRuntime:
 
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
         self.has_begun = True
-        self.may.wait(10)
+        self.may.wait(PATIENCE_SECONDS)
         self.batches.append(len(waves))
         if any(wave[0] == 1 for wave in waves):
             raise MemoryError
@@ -85,8 +87,13 @@ def in_threads(function: Callable[[int], Any], count: int) -> list[threading.Thr
     return threads
 
 
+def number_in_work(metrics: str) -> int:
+    """Requests in work or waiting, from the text of `/metrics`."""
+    return int(float(metrics.split("\ntimbral_in_work ")[1].split()[0]))
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)

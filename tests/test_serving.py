@@ -28,7 +28,17 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 from fastapi.testclient import TestClient
 
 import timbral
-from served import TOKEN, files, in_threads, serving, three_recordings, wait_until, wav
+from served import (
+    PATIENCE_SECONDS,
+    TOKEN,
+    files,
+    in_threads,
+    number_in_work,
+    serving,
+    three_recordings,
+    wait_until,
+    wav,
+)
 from timbral.audio.decode import Wave, decode
 from timbral.audio.quality.risks import Risk
 from timbral.gallery.encoder_identity import EncoderIdentity
@@ -281,6 +291,7 @@ def test_serve_refuses_in_one_line(
 
 def test_a_stopped_service_finishes_what_it_took(run: Path, paths: list[Path]) -> None:
     command = [sys.executable, "-m", "timbral", "serve", "--encoder", str(run), "--port", "0"]
+    command += ["--timeout-seconds", str(PATIENCE_SECONDS)]
     environment = {**os.environ, "TIMBRAL_TOKENS": ""}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stderr is not None
@@ -290,17 +301,22 @@ def test_a_stopped_service_finishes_what_it_took(run: Path, paths: list[Path]) -
 
         def ask(row: int) -> None:
             uploads = [("audio", content)] * 10
-            statuses.append(httpx.post(f"{address}/embed", files=uploads).status_code)
+            statuses.append(client.post("/embed", files=uploads).status_code)
 
-        wait_until(lambda: httpx.get(f"{address}/health").status_code == 200)
+        def number_taken() -> int:
+            answered = len(statuses)  # before the others: none counts twice
+            return answered + number_in_work(client.get("/metrics").text)
+
+        client = httpx.Client(base_url=address, timeout=PATIENCE_SECONDS)
+        wait_until(lambda: client.get("/health").status_code == 200)
         threads = in_threads(ask, 4)
-        metrics = f"{address}/metrics"
-        wait_until(lambda: "timbral_in_work 4" in httpx.get(metrics).text or bool(statuses))
+        wait_until(lambda: number_taken() == 4)
         server.send_signal(signal.SIGTERM)
         for thread in threads:
             thread.join()
         assert statuses == [200] * 4
-        assert server.wait(10) == 0
+        client.close()
+        assert server.wait(PATIENCE_SECONDS) == 0
         assert "Traceback" not in server.stderr.read()
 
 
