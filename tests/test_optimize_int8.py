@@ -153,8 +153,8 @@ def test_weights_that_change_are_folded_again(speech: Sequence[Wave], case: str)
     assert np.abs(after - before).max() > 1e-2
 
 
-def made_anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """To which a word is added each time that the shipped voices are run."""
+def note_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that gets a word each time that the shipped voices are run through an encoder."""
     runs: list[str] = []
 
     class Watched(SeenCampplus):
@@ -170,7 +170,7 @@ def made_anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_what_was_found_is_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, speech: Sequence[Wave]
 ) -> None:
-    runs = made_anew(monkeypatch)
+    runs = note_runs(monkeypatch)
     network = trained("campplus")
     first = in_8_bits(network).encode_preprocessed(speech)
     assert len(runs) == 1
@@ -188,7 +188,7 @@ def test_what_was_found_is_kept(
 def test_what_was_kept_and_is_damaged_is_made_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, speech: Sequence[Wave], damage: str
 ) -> None:
-    runs = made_anew(monkeypatch)
+    runs = note_runs(monkeypatch)
     network = trained("campplus")
     first = in_8_bits(network).encode_preprocessed(speech)
     (file,) = tmp_path.glob("int8/*")
@@ -203,6 +203,13 @@ def test_what_was_kept_and_is_damaged_is_made_again(
     assert np.array_equal(in_8_bits(network).encode_preprocessed(speech), first)
     assert len(runs) == 2
     assert damage == "a folder" or file.read_bytes() == content
+
+
+def test_other_words_in_the_code_keep_what_was_found() -> None:
+    source = '"""A module."""\nSIZE = 3\n"""of it"""\ndef f():\n    """Two."""\n    return 2\n'
+    reworded = '"""One."""\n\nSIZE = 3  # of it\ndef f():\n    return 2\n'
+    assert byte_numbers._code(source) == byte_numbers._code(reworded)
+    assert byte_numbers._code(source) != byte_numbers._code(source.replace("return 2", "return 3"))
 
 
 @needs_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ log = logging.getLogger("timbral.int8")
 
 
 class ByteNumbers(Generic[Seen]):
-    """Dataclasses of tensors, in order: computed once per weights, version and version of torch."""
+    """Dataclasses of tensors, in order: computed once per weights, code and version of torch."""
 
     def __init__(self, encoder: SpeakerEncoder, see: Callable[[], Seen]) -> None:
         """`see` runs shipped voices through the encoder; it is called only if nothing is stored."""
@@ -97,9 +98,22 @@ def _identity(encoder: SpeakerEncoder) -> str:
     voices = (byte_ranges.EVERY, byte_ranges.SECONDS)
     facts = (__version__, torch.__version__, encoder.config, *voices)
     digest.update(f"{hash_weights(encoder)} {facts}".encode())
-    for path in sorted(Path(__file__).parent.glob("*byte*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(_code(path.read_text("utf-8")).encode())
     return digest.hexdigest()
+
+
+def _code(source: str) -> str:
+    """What a module computes: its syntax tree, without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [statement for statement in node.body if not _is_text(statement)]
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _file(identity: str) -> Path:
