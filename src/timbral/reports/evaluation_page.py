@@ -21,7 +21,7 @@ from timbral.scoring.condition_table import condition_rows
 from timbral.scoring.figures import Figures
 from timbral.scoring.intervals import Interval
 from timbral.scoring.list_scores import ListScores
-from timbral.scoring.metrics import OperatingPoint
+from timbral.scoring.metrics import ThresholdRates
 from timbral.scoring.score_file import ScoredList
 
 __all__ = ["EVALUATION_PAGE", "write_evaluation_page"]
@@ -158,7 +158,7 @@ def _bounds(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
 
 
-def _threshold_row(rate: float, point: OperatingPoint) -> tuple[str, str, str]:
+def _threshold_row(rate: float, point: ThresholdRates) -> tuple[str, str, str]:
     threshold = "above every score" if point.threshold is None else f"{point.threshold:.4f}"
     return (
         f"threshold at {100 * rate:g} % false accepts",

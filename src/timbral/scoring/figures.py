@@ -21,8 +21,8 @@ from timbral.scoring.intervals import (
     min_dcf_of,
 )
 from timbral.scoring.metrics import (
-    OperatingPoint,
     SortedScores,
+    ThresholdRates,
     check_false_accept,
     check_p_target,
 )
@@ -54,7 +54,7 @@ class Figures:
     min_cllr: float
     """bits, after the best calibration that keeps the order of the scores"""
     min_cllr_interval: Interval | None
-    operating_points: dict[float, OperatingPoint]
+    operating_points: dict[float, ThresholdRates]
     """by requested false accept rate: the lowest threshold that keeps it on these trials, which is
     no bound for others (`timbral.calibrate` gives one)"""
     num_trials: int

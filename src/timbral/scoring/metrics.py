@@ -22,8 +22,8 @@ from timbral.scoring.ranked_trials import check_scores
 
 __all__ = [
     "ErrorRates",
-    "OperatingPoint",
     "SortedScores",
+    "ThresholdRates",
     "actual_dcf",
     "batch_eer",
     "bayes_threshold",
@@ -70,7 +70,7 @@ class ErrorRates:
 
 
 @dataclass(frozen=True)
-class OperatingPoint:
+class ThresholdRates:
     """Error rates at a threshold; scores at or above it are accepted."""
 
     threshold: float | None
@@ -128,7 +128,7 @@ class SortedScores:
         thresholds = np.array([before, np.inf if after is None else after], dtype=np.float64)
         return ErrorRates(thresholds, *(np.array(both) for both in rates)).eer()
 
-    def at_false_accept(self, rate: float) -> OperatingPoint:
+    def at_false_accept(self, rate: float) -> ThresholdRates:
         """The lowest threshold that at most a fraction `rate` of the non-target trials reaches."""
         accepted = int(np.floor(rate * len(self.nontargets) * (1 + 1e-12)))
         rejected = len(self.nontargets) - accepted
@@ -139,7 +139,7 @@ class SortedScores:
         )
         miss, false_accept = self.rates(threshold)
         known = threshold is not None and np.isfinite(threshold)
-        return OperatingPoint(float(threshold) if known else None, false_accept, miss)
+        return ThresholdRates(float(threshold) if known else None, false_accept, miss)
 
     def rates(self, threshold: Any) -> tuple[float, float]:
         """Miss and false-alarm rate at a threshold; None: above all scores."""
