@@ -30,13 +30,13 @@ from timbral.scoring.comparison import Difference
 from timbral.scoring.intervals import Interval
 from timbral.training import chosen_weights
 from timbral.training.chosen_weights import _Scores
-from timbral.training.fraction_choice import (
-    FRACTIONS,
-    FractionChoice,
-    FractionFigures,
+from timbral.training.share_choice import (
+    TRAINED_SHARES,
+    ShareChoice,
+    ShareFigures,
     VoiceTrials,
-    choose_fraction,
-    fraction_figures,
+    choose_share,
+    share_figures,
 )
 from timbral.training.train_options import TrainOptions
 
@@ -44,8 +44,8 @@ Make = Callable[..., TrainConfig]
 
 
 def figures(
-    fraction: float, new: float, *old: float, worse: Sequence[bool] = ()
-) -> FractionFigures:
+    trained_share: float, new: float, *old: float, worse: Sequence[bool] = ()
+) -> ShareFigures:
     """EERs of a share in %, the start's being 2 and 3; `worse` says whose clearly are higher."""
     voices = []
     for number, (start, now) in enumerate([(2.0, new), *((3.0, eer) for eer in old)]):
@@ -53,30 +53,30 @@ def figures(
         interval = Interval(0.001, 0.004) if harmed else Interval(-0.01, 0.005)
         name = "old voices" if number else "new voices"
         voices.append(Difference(name, start / 100, now / 100, interval))
-    return FractionFigures(fraction, tuple(voices))
+    return ShareFigures(trained_share, tuple(voices))
 
 
 def test_the_best_for_new_voices_that_is_worse_for_nobody() -> None:
     start = figures(0.0, 2.0, 3.0)
     half = figures(0.5, 0.9, 2.9)
     end = figures(1.0, 0.7, 5.0, worse=(False, True))
-    assert choose_fraction([start, half, end]) is half
-    assert choose_fraction([start, half, figures(1.0, 0.7, 3.1)]).fraction == 1.0
+    assert choose_share([start, half, end]) is half
+    assert choose_share([start, half, figures(1.0, 0.7, 3.1)]).trained_share == 1.0
     # the start itself, when everything else is worse for somebody, or nothing is gained
-    assert choose_fraction([start, replace(half, voices=end.voices), end]) is start
-    assert choose_fraction([start, figures(0.5, 2.1, 2.0), figures(1.0, 2.2, 1.0)]) is start
+    assert choose_share([start, replace(half, voices=end.voices), end]) is start
+    assert choose_share([start, figures(0.5, 2.1, 2.0), figures(1.0, 2.2, 1.0)]) is start
     spoilt = figures(0.5, 0.1, 2.0, worse=(True, False))  # of few speakers, drawn unluckily
-    assert choose_fraction([start, spoilt, end]) is start
+    assert choose_share([start, spoilt, end]) is start
     # every kind of old voices counts
     several = [figures(0.0, 2.0, 3.0, 3.0), figures(1.0, 1.0, 2.0, 4.0, worse=(False, False, True))]
-    assert choose_fraction(several) is several[0]
+    assert choose_share(several) is several[0]
 
 
 def test_what_forbids_a_share() -> None:
     def old(start: float, low: float, high: float) -> list[str]:
         new = Difference("new voices", 0.02, 0.01, Interval(-0.02, 0.05))  # not clearly worse
         change = Difference("old voices", start, start, Interval(low, high))
-        return FractionFigures(0.5, (new, change)).harms
+        return ShareFigures(0.5, (new, change)).harms
 
     assert old(0.2, -0.01, 0.01) == []  # worse by a twentieth at most
     assert old(0.01, -0.01, 0.005) == []  # or by half a point
@@ -91,9 +91,9 @@ def test_why_a_share() -> None:
     start, half = figures(0.0, 2.0, 3.0), figures(0.5, 1.0, 3.0)
     end = figures(1.0, 0.7, 5.0, worse=(False, True))
 
-    def why(*after: FractionFigures) -> str:
+    def why(*after: ShareFigures) -> str:
         every = (start, *after)
-        return FractionChoice(choose_fraction(every), every, (5, 5)).reason
+        return ShareChoice(choose_share(every), every, (5, 5)).reason
 
     assert why(half, figures(1.0, 0.5, 3.0)) == "the trained weights harm no voices"
     assert why(half, end) == "a share of 1 is worse for old voices"
@@ -105,8 +105,8 @@ def test_why_a_share() -> None:
 def test_ties_go_to_the_old_voices_and_then_to_the_start() -> None:
     start = figures(0.0, 2.0, 3.0)
     ties = [figures(0.2, 1.0, 2.9), figures(0.4, 1.0, 2.5), figures(0.6, 1.0, 2.5)]
-    assert choose_fraction([start, *ties]).fraction == 0.4
-    assert choose_fraction([start, figures(1.0, 2.0, 3.0)]) is start
+    assert choose_share([start, *ties]).trained_share == 0.4
+    assert choose_share([start, figures(1.0, 2.0, 3.0)]) is start
 
 
 def trials(name: str, speakers: int, each: int = 3) -> VoiceTrials:
@@ -131,15 +131,15 @@ def test_figures_compare_the_same_trials_and_speakers() -> None:
         0.5: [scored(new, 3.0), scored(old, 3.0)],
         1.0: [scored(new, 4.0), scored(old, 1.0)],
     }
-    rows = fraction_figures([new, old], by_share, draws=200)
-    assert [row.fraction for row in rows] == [0.0, 0.5, 1.0]
+    rows = share_figures([new, old], by_share, draws=200)
+    assert [row.trained_share for row in rows] == [0.0, 0.5, 1.0]
     assert not any(rows[0].voices[0].interval.__dict__.values())  # paired with itself: no change
     assert [bool(row.harms) for row in rows] == [False, False, True]
-    assert choose_fraction(rows).fraction == 0.5
+    assert choose_share(rows).trained_share == 0.5
     # unchanged scores have no width: the intervals are of differences
     assert rows[1].voices[1].interval == Interval(0.0, 0.0)
     assert rows[1].voices[0].interval.high < 0
-    choice = FractionChoice(rows[1], tuple(rows), (12, 15), "begun")
+    choice = ShareChoice(rows[1], tuple(rows), (12, 15), "begun")
     assert choice.line.startswith(f"new voices {100 * rows[0].voices[0].first:.2f} -> ")
     assert choice.line.endswith(", share 0.5")
     assert "[+0.00 to +0.00], share" in choice.line
@@ -153,8 +153,8 @@ def test_tensors_that_did_not_learn_stay_bit_for_bit() -> None:
         {"frozen": frozen, "moved": moved, "count": torch.tensor(9)},
         {"frozen": frozen.clone(), "moved": -moved, "count": torch.tensor(4)},
     ]
-    for fraction in FRACTIONS:
-        mean = weighted_mean(ends, [fraction, 1.0 - fraction])
+    for trained_share in TRAINED_SHARES:
+        mean = weighted_mean(ends, [trained_share, 1.0 - trained_share])
         assert torch.equal(mean["frozen"], frozen)
         assert mean["count"] == 9
     assert torch.equal(weighted_mean(ends, [1.0, 0.0])["moved"], moved)
@@ -201,18 +201,18 @@ def test_the_run_stands_for_the_chosen_weights(
     output = tmp_path / "run"
     config = small_config("tdnn")
     done = tuned(config, new, output, init=begun, keep_old=old.folder)
-    choice = done.fraction_choice
+    choice = done.share_choice
     assert choice is not None
     assert choice.speakers == (5, 5, 5)
-    assert [one.fraction for one in choice.all] == list(FRACTIONS)
-    fraction = choice.chosen.fraction
+    assert [one.trained_share for one in choice.all] == list(TRAINED_SHARES)
+    trained_share = choice.chosen.trained_share
 
     # what load_encoder gives is the average of both ends, and the best checkpoint stays beside it
     assert done.checkpoint == output / "checkpoints" / "averaged"
     best = find_checkpoint(output, trained=True)
     assert best.folder.name.startswith("step-")
     ends = [api.load_encoder(path, device="cpu").network for path in (best.folder, begun)]
-    mean = weighted_mean([end.state_dict() for end in ends], [fraction, 1 - fraction])
+    mean = weighted_mean([end.state_dict() for end in ends], [trained_share, 1 - trained_share])
     loaded = api.load_encoder(output, device="cpu")
     for name, tensor in loaded.network.state_dict().items():
         assert torch.equal(tensor, mean[name]), name
@@ -223,15 +223,15 @@ def test_the_run_stands_for_the_chosen_weights(
     assert checkpoint.validation_eer == choice.chosen.voices[0].second
     assert checkpoint.training_list is not None
     report = json.loads((output / "keep-old" / "choice.json").read_text())
-    assert report["share"] == fraction
-    assert [row["share"] for row in report["shares"]] == list(FRACTIONS)
+    assert report["share"] == trained_share
+    assert [row["share"] for row in report["shares"]] == list(TRAINED_SHARES)
     assert [row["name"] for row in report["voices"]] == [
         "new voices",
         "old voices",
         "degraded old voices",
     ]
     card = (output / "README.md").read_text()
-    assert f"The weights are an average: {fraction:g} times the fine-tuned ones" in card
+    assert f"The weights are an average: {trained_share:g} times the fine-tuned ones" in card
     assert "| old voices | 5 | " in card
     assert checkpoint.weights_sha256 in card
     rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
@@ -245,7 +245,7 @@ def test_the_run_stands_for_the_chosen_weights(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_Scores, "compute", None)
         again = tuned(config, new, output, init=begun, keep_old=old.folder)
-    assert again.fraction_choice == choice
+    assert again.share_choice == choice
     after = chosen_tensors(output), (output / "README.md").read_bytes()
     assert before[1] == after[1]
     assert all(torch.equal(tensor, after[0][name]) for name, tensor in before[0].items())
@@ -271,11 +271,11 @@ def test_resumed_within_the_choice_it_ends_alike(
     computed: list[float] = []
     compute = _Scores.compute
 
-    def interrupted(self: _Scores, fraction: float, network: object) -> None:
+    def interrupted(self: _Scores, trained_share: float, network: object) -> None:
         if len(computed) == 2:
             raise KeyboardInterrupt
-        computed.append(fraction)
-        compute(self, fraction, network)  # type: ignore[arg-type]
+        computed.append(trained_share)
+        compute(self, trained_share, network)  # type: ignore[arg-type]
 
     monkeypatch.setattr(_Scores, "compute", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -290,7 +290,7 @@ def test_resumed_within_the_choice_it_ends_alike(
 
     monkeypatch.setattr(_Scores, "compute", compute)
     resumed = tuned(config, new, tmp_path / "broken", **options)
-    assert resumed.fraction_choice == whole.fraction_choice
+    assert resumed.share_choice == whole.share_choice
     assert not stale.exists()
     first, second = chosen_tensors(tmp_path / "whole"), chosen_tensors(tmp_path / "broken")
     assert first.keys() == second.keys()
@@ -306,12 +306,12 @@ def test_several_old_voices_are_watched_one_by_one(
     new: Store, old: Store, begun: Path, small_config: Make, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(chosen_weights, "FRACTIONS", (0.0, 1.0))  # quicker
+    monkeypatch.setattr(chosen_weights, "TRAINED_SHARES", (0.0, 1.0))  # quicker
     copy = Path(shutil.copytree(old.folder, tmp_path / "telephone"))
     config = small_config("tdnn", steps=1, validate_every=1)
     done = tuned(config, new, tmp_path / "run", init=begun, keep_old=[old.folder, copy])
-    assert done.fraction_choice is not None
-    names = [change.name for change in done.fraction_choice.chosen.voices]
+    assert done.share_choice is not None
+    names = [change.name for change in done.share_choice.chosen.voices]
     assert names == [
         "new voices",
         "old voices (data)",
@@ -329,11 +329,11 @@ def test_two_processes_choose_what_one_chooses(
 ) -> None:
     config = small_config("tdnn", steps=2, validate_every=1)
     options = {"init": begun, "keep_old": old.folder}
-    one = tuned(config, new, tmp_path / "one", **options).fraction_choice
-    two = tuned(config, new, tmp_path / "two", workers=2, **options).fraction_choice
+    one = tuned(config, new, tmp_path / "one", **options).share_choice
+    two = tuned(config, new, tmp_path / "two", workers=2, **options).share_choice
     assert one is not None
     assert two is not None
-    assert two.chosen.fraction == one.chosen.fraction
+    assert two.chosen.trained_share == one.chosen.trained_share
 
 
 def test_the_last_lines_of_the_command(
@@ -410,7 +410,7 @@ def test_excluded_speakers_may_be_old_voices(
     done = tuned(
         config, everybody, tmp_path / "run", exclude_speakers=tmp_path / "old.txt", **options
     )
-    assert done.fraction_choice is not None
+    assert done.share_choice is not None
 
 
 def test_vectors_that_are_not_finite_end_the_choice(
@@ -423,9 +423,7 @@ def test_vectors_that_are_not_finite_end_the_choice(
 
     monkeypatch.setattr(chosen_weights, "_set_mean", broken)
     config = small_config("tdnn", steps=1, validate_every=1)
-    with pytest.raises(
-        TrainingError, match="with 0 of the trained weights, vectors are not finite"
-    ):
+    with pytest.raises(TrainingError, match="with a share of 0, vectors are not finite"):
         tuned(config, new, tmp_path / "run", init=begun, keep_old=old.folder)
 
 

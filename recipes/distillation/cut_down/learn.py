@@ -200,8 +200,8 @@ def main() -> None:
     parser.add_argument("fitted", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--seconds", type=float, default=4500.0)
-    parser.add_argument("--front-after", type=float, default=0.6, help="share of the time")
-    parser.add_argument("--bits-after", type=float, default=0.75, help="share of the time")
+    parser.add_argument("--front-after", type=float, default=0.6, help="fraction of the time")
+    parser.add_argument("--bits-after", type=float, default=0.75, help="fraction of the time")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     seed = SEEDS_APART * options.seed

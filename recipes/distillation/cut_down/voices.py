@@ -36,9 +36,9 @@ LENGTHS = (200, 280, 360)
 """lengths of crops, in frames of 10 ms"""
 CORPORA = {"librispeech": 0.38, "speechocean762": 0.3, "wake-words": 0.17, "voices": 0.15}
 MIXED = 0.08
-"""share of crops with two speakers"""
+"""fraction of crops with two speakers"""
 CHANGED = 0.75
-"""share of voices that are changed"""
+"""fraction of voices that are changed"""
 TRACT, PITCH, TEMPO = 0.09, 0.07, 0.1
 """standard deviations of the logarithms of stretches"""
 MOST = 0.25

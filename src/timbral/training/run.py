@@ -135,14 +135,14 @@ class Run:
         if self._ranks.is_first:
             self._progress(self.first_step, {"teacher_vectors": done / total})
 
-    def note_fractions(self, step: int, done: int, total: int) -> None:
-        """Report how many fractions of trained weights are scored, to the terminal and the log."""
+    def note_shares(self, step: int, done: int, total: int) -> None:
+        """Report how many shares of trained weights are scored, to the terminal and the log."""
         self._log.line(f"keep_old: {done} of {total} averages with the start are scored")
         if self._ranks.is_first:
             self._progress(step, {"weight_shares": done / total})
 
     def note_choice(self, line: str) -> None:
-        """Write the chosen fraction to the log."""
+        """Write the chosen share to the log."""
         self._log.line(f"keep_old: {line}")
 
     def record(self, step: int, metrics: Mapping[str, float], data_wait_fraction: float) -> None:

@@ -26,12 +26,12 @@ from timbral.plots import projection
 from timbral.training.chosen_weights import StartingWeights, choose_weights
 from timbral.training.data import TrainingData
 from timbral.training.distributed import Ranks, joined, sync_batch_norm
-from timbral.training.fraction_choice import FractionChoice
 from timbral.training.kept_classifier import keep_classifier
 from timbral.training.loop import fit
 from timbral.training.old_voices import WatchedValidation
 from timbral.training.process import process_left_as_found
 from timbral.training.run import Run
+from timbral.training.share_choice import ShareChoice
 from timbral.training.state import TrainState
 from timbral.training.teacher import Teacher
 from timbral.training.trackers.registry import check_trackers
@@ -100,7 +100,7 @@ def _run_job(
         num_skipped_steps=state.skipped,
         bottleneck=spent.bottleneck,
         unreadable_augmentation=data.augmenter.failures,
-        fraction_choice=choice,
+        share_choice=choice,
     )
 
 
@@ -125,11 +125,11 @@ def _begin(job: TrainJob, encoder: SpeakerEncoder, initial: Checkpoint) -> Start
 
 def _choose(
     start: StartingWeights | None, state: TrainState, data: TrainingData, ranks: Ranks, run: Run
-) -> FractionChoice | None:
-    """With `keep_old`, make the best fraction of its weights the run's result."""
+) -> ShareChoice | None:
+    """With `keep_old`, make the best share of its weights the run's result."""
     if start is None or not isinstance(data.validation, WatchedValidation):
         return None
-    progress = partial(run.note_fractions, state.step)
+    progress = partial(run.note_shares, state.step)
     choice = choose_weights(run.folder, start, state.encoder, data.validation, ranks, progress)
     run.note_choice(choice.line)
     return choice

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from timbral.config.schema import TrainConfig
-from timbral.training.fraction_choice import FractionChoice
+from timbral.training.share_choice import ShareChoice
 from timbral.training.train_options import TrainOptions
 
 __all__ = ["TrainJob", "TrainSummary"]
@@ -50,5 +50,5 @@ class TrainSummary:
     """data, compute or communication: whichever took most of the time"""
     unreadable_augmentation: list[str]
     """recordings of noise, music and RIRs that were skipped, with the reason"""
-    fraction_choice: FractionChoice | None = None
+    share_choice: ShareChoice | None = None
     """with `keep_old`, how much of the trained weights was kept, and why"""

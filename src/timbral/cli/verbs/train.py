@@ -236,9 +236,9 @@ def _print_summary(done: TrainSummary) -> None:
         f"{count(done.step, 'step')} in {done.seconds / 60:.1f} min, {done.bottleneck}-bound; "
         f"checkpoint {done.checkpoint}"
     )
-    if (choice := done.fraction_choice) is not None:
+    if (choice := done.share_choice) is not None:
         print(
-            f"averaged: {choice.chosen.fraction:g} of the trained weights, the rest of "
+            f"averaged: {choice.chosen.trained_share:g} of the trained weights, the rest of "
             f"{choice.start}: {choice.reason}"
         )
         print("EER of the start -> now [95 % interval of the change in points, over speakers]:")

@@ -1,8 +1,8 @@
-"""Choose the fraction of trained weights that is best for new voices and costs old ones little.
+"""Choose the share of trained weights that is best for new voices and costs old ones little.
 
 Weights between an encoder and its fine-tuned version often serve both kinds of voices better than
 either end (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022). How much worse than
-the start a fraction can be is decided by a bootstrap over speakers, with the same trials for both.
+the start a share can be is decided by a bootstrap over speakers, with the same trials for both.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from timbral.scoring.metrics import eer
 from timbral.scoring.ranked_trials import RankedTrials
 
 __all__ = [
-    "FRACTIONS",
-    "FractionChoice",
-    "FractionFigures",
+    "TRAINED_SHARES",
+    "ShareChoice",
+    "ShareFigures",
     "VoiceTrials",
-    "choose_fraction",
-    "fraction_figures",
+    "choose_share",
+    "share_figures",
 ]
 
-FRACTIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
-"""fractions of the trained weights; the rest is of the initial weights"""
+TRAINED_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
+"""shares of the trained weights that are compared; the rest is of the initial weights"""
 MARGIN, LEAST_MARGIN = 0.05, 0.005
 """the EER of old voices may rise by a twentieth of it, or by half a point where that is more"""
 
@@ -52,16 +52,16 @@ class VoiceTrials:
 
 
 @dataclass(frozen=True)
-class FractionFigures:
-    """EERs of the start and of a fraction of trained weights, with intervals of the difference."""
+class ShareFigures:
+    """EERs of the start and of a share of trained weights, with intervals of the difference."""
 
-    fraction: float
+    trained_share: float
     voices: tuple[Difference, ...]
-    """the start first, the fraction second; for new voices, then for every kind of old ones"""
+    """the start first, the share second; for new voices, then for every kind of old ones"""
 
     @property
     def harms(self) -> list[str]:
-        """The reasons against this fraction, in words; empty if it is allowed.
+        """The reasons against this share, in words; empty if it is allowed.
 
         No voices may be clearly worse than with the start, and the EER of old voices must clearly
         rise by no more than the margin. So the start is kept if few speakers could hide a loss.
@@ -80,11 +80,11 @@ class FractionFigures:
 
 
 @dataclass(frozen=True)
-class FractionChoice:
-    """The chosen fraction, and the figures of all."""
+class ShareChoice:
+    """The chosen share, and the figures of all."""
 
-    chosen: FractionFigures
-    all: tuple[FractionFigures, ...]
+    chosen: ShareFigures
+    all: tuple[ShareFigures, ...]
     speakers: tuple[int, ...]
     """number of speakers of each kind of voices"""
     start: str = ""
@@ -98,26 +98,26 @@ class FractionChoice:
             f"[{100 * change.interval.low:+.2f} to {100 * change.interval.high:+.2f}]"
             for change in self.chosen.voices
         ]
-        return f"{', '.join(words)}, share {self.chosen.fraction:g}"
+        return f"{', '.join(words)}, share {self.chosen.trained_share:g}"
 
     @property
     def reason(self) -> str:
-        """The reason for this fraction, in one sentence."""
-        larger = [one for one in self.all if one.fraction > self.chosen.fraction]
+        """The reason for this share, in one sentence."""
+        larger = [one for one in self.all if one.trained_share > self.chosen.trained_share]
         if not larger:
             return "the trained weights harm no voices"
         why = " and ".join(larger[0].harms) or "is not better for new voices"
-        return f"a share of {larger[0].fraction:g} {why}"
+        return f"a share of {larger[0].trained_share:g} {why}"
 
     def as_dict(self) -> dict[str, Any]:
         """The choice as JSON values."""
         return {"start": self.start, "reason": self.reason, **self._row(self.chosen)}
 
     def table(self) -> list[dict[str, Any]]:
-        """The figures of all fractions, as JSON values."""
+        """The figures of all shares, as JSON values."""
         return [{**self._row(one), "harms": one.harms} for one in self.all]
 
-    def _row(self, figures: FractionFigures) -> dict[str, Any]:
+    def _row(self, figures: ShareFigures) -> dict[str, Any]:
         voices = [
             {
                 "name": change.name,
@@ -129,7 +129,7 @@ class FractionChoice:
             }
             for change, count in zip(figures.voices, self.speakers, strict=True)
         ]
-        return {"share": figures.fraction, "voices": voices}
+        return {"share": figures.trained_share, "voices": voices}
 
 
 def margin(eer_of_start: float) -> float:
@@ -137,11 +137,11 @@ def margin(eer_of_start: float) -> float:
     return max(MARGIN * eer_of_start, LEAST_MARGIN)
 
 
-def choose_fraction(figures: Sequence[FractionFigures]) -> FractionFigures:
-    """The fraction with the lowest EER on new voices of those that harm no voices.
+def choose_share(figures: Sequence[ShareFigures]) -> ShareFigures:
+    """The share with the lowest EER on new voices of those that harm no voices.
 
-    `figures` are of rising fractions, the start (0) first; it is never worse than itself, so there
-    is always a choice. Among equally good fractions the one that is better for old voices is
+    `figures` are of rising shares, the start (0) first; it is never worse than itself, so there
+    is always a choice. Among equally good shares the one that is better for old voices is
     chosen, then the smallest.
     """
     allowed = [one for one in figures if not one.harms]
@@ -150,35 +150,36 @@ def choose_fraction(figures: Sequence[FractionFigures]) -> FractionFigures:
         key=lambda one: (
             one.voices[0].second,
             max((change.second - change.first for change in one.voices[1:]), default=0.0),
-            one.fraction,
+            one.trained_share,
         ),
     )
 
 
-def fraction_figures(
+def share_figures(
     voices: Sequence[VoiceTrials],
     scores: Mapping[float, Sequence[Vectors]],
     *,
     draws: int = 1000,
     seed: int = 0,
-) -> list[FractionFigures]:
-    """EERs of every fraction, compared with the start's on the same trials and draws of speakers.
+) -> list[ShareFigures]:
+    """EERs of every share, compared with the start's on the same trials and draws of speakers.
 
-    `scores` are, by fraction and for each of `voices`, the scores of its trials (N,); fraction 0 is
+    `scores` are, by share and for each of `voices`, the scores of its trials (N,); share 0 is
     the start. Raises DataError for too few speakers for an interval.
     """
-    rates: dict[float, list[Difference]] = {fraction: [] for fraction in sorted(scores)}
+    rates: dict[float, list[Difference]] = {trained_share: [] for trained_share in sorted(scores)}
     for number, trials in enumerate(voices):
         start = scores[0.0][number]
         before = eer(start, trials.labels)[0]
         drawn_before = _drawn(trials, start, draws, seed)
-        for fraction, differences in rates.items():
-            own = scores[fraction][number]
+        for trained_share, differences in rates.items():
+            own = scores[trained_share][number]
             change = _drawn(trials, own, draws, seed) - drawn_before
             now = eer(own, trials.labels)[0]
             differences.append(Difference(trials.name, before, now, interval_of(change)))
     return [
-        FractionFigures(fraction, tuple(differences)) for fraction, differences in rates.items()
+        ShareFigures(trained_share, tuple(differences))
+        for trained_share, differences in rates.items()
     ]
 
 
