@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from timbral.audio.quality.measures import Quality
 
-__all__ = ["RISK_KINDS", "Risk", "is_speech", "risks_of"]
+__all__ = ["CLIPPED_FRACTION", "RISK_KINDS", "Risk", "is_speech", "risks_of"]
 
 SPEECH_PROBABILITY = 0.5
 """below it a recording counts as without speech; docs/check.md has the error rates"""

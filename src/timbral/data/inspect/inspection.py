@@ -1,4 +1,9 @@
-"""Inspect a corpus or prepared data: numbers, lengths, levels, and what looks wrong in it."""
+"""Inspect a corpus or prepared data: numbers, lengths, levels, and what looks wrong in it.
+
+The limits are those of utterances for training. Risks of recordings that are to be compared
+(`timbral.audio.quality.risks`) have limits of their own: they are of the speech frames, which take
+longer to find. Both call the same recordings clipped.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,8 @@ import numpy as np
 
 from timbral.audio.decode import Wave, check_wave, failures_of
 from timbral.audio.preprocessing import rms_dbfs_of
+from timbral.audio.quality.clipping import clipped_fraction
+from timbral.audio.quality.risks import CLIPPED_FRACTION
 from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.corpora.recognition import AUTO
 from timbral.data.inspect.readers import DataReader, open_data
@@ -25,8 +32,9 @@ __all__ = ["Inspection", "Suspect", "SuspectKind", "inspect_data"]
 MEASURED_UTTERANCES = 2_000
 """utterances whose waves are measured, spread evenly over the data"""
 SHORT_SECONDS, LONG_SECONDS = 1.0, 60.0
-CLIPPED_FRACTION = 1e-3
+"""limits of the duration, with pauses"""
 QUIET_DBFS = -50.0
+"""RMS level of the whole utterance, with pauses"""
 PAUSE_FRACTION = 0.8
 PAUSE_POWER = 1e-4
 """relative to the loudest 30 ms: 40 dB below it is a pause"""
@@ -207,8 +215,8 @@ def _suspicions(as_it_is: Wave, wave: Wave, rate: int) -> Iterator[tuple[Suspect
     if peak > 1.0:
         gain = float(np.abs(wave).max()) / peak
         yield "beyond full scale", f"peak {peak:.4g}; all of it is multiplied by {gain:.3g}"
-    clipped = float(np.mean(np.abs(wave) >= 0.999))
-    if clipped > CLIPPED_FRACTION:
+    clipped = clipped_fraction(wave)
+    if clipped >= CLIPPED_FRACTION:
         yield "clipped", f"{100 * clipped:.1f} % of the samples"
     rms_dbfs = _rms_dbfs(wave)
     if rms_dbfs < QUIET_DBFS:
