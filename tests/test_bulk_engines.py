@@ -324,7 +324,7 @@ def test_ray_reports_nothing_to_third_parties(
     embedder: Embedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
-    monkeypatch.setitem(sys.modules, "ray", None)  # it would be imported behind that
+    monkeypatch.setitem(sys.modules, "ray", None)  # or it would be imported after that
     with pytest.raises(MissingExtraError, match="the engine ray"):
         next(Engine("ray").run(embedder, [], Folder(tmp_path)))
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"

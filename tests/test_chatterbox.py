@@ -45,7 +45,7 @@ def test_mirrored_ends_are_each_utterances_own() -> None:
     assert not torch.allclose(plain[:, 0], frames[:, 0])
 
 
-def test_the_exported_graph_has_zero_frames_behind_the_end_too() -> None:
+def test_the_exported_graph_has_zero_frames_after_the_end_too() -> None:
     config = LstmConfig(num_layers=1, hidden_size=8, embedding_dim=8, mel_edges="mirrored")
     network = LstmEncoder(config).eval()
     waves = [torch.randn(samples).numpy() for samples in (60_000, 9_000)]

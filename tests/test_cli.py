@@ -77,7 +77,7 @@ def test_help_of_a_verb(verb: str, ask: Ask) -> None:
     assert "None" not in text
 
 
-def test_help_behind_other_words_is_the_same(ask: Ask) -> None:
+def test_help_after_other_words_is_the_same(ask: Ask) -> None:
     text = ask("evaluate", "--help").out
     assert ask("evaluate", "campplus", "trials.txt", "--draws", "3", "--help").out == text
     assert "ENCODER TRIALS" in text
@@ -425,7 +425,7 @@ def test_an_encoder_that_was_left_out(
     assert answer.err.startswith("error: CORPUS" if "./c.wav" in words else "error: ENCODER is")
 
 
-def test_an_encoder_behind_the_corpus(ask: Ask, voices: Path, tmp_path: Path) -> None:
+def test_an_encoder_after_the_corpus(ask: Ask, voices: Path, tmp_path: Path) -> None:
     answer = ask("embed", voices, "campplus-int8", "--output", tmp_path / "x")
     assert (answer.code, len(answer.err.splitlines())) == (2, 1)
     example = f"as in `timbral embed campplus-int8 {voices}`"

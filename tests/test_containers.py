@@ -191,7 +191,7 @@ def test_containers(name: str, case: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(wave, decode_bytes(KINDS[name].make(sound(1.25)), "b")[0])
 
 
-def test_joined_streams_are_one_behind_the_other() -> None:
+def test_joined_streams_are_one_after_the_other() -> None:
     pieces = [written("OGG", "VORBIS", sound(seconds)) for seconds in SECONDS.values()]
     joined = np.concatenate([decode_bytes(piece, "piece")[0] for piece in pieces])
     np.testing.assert_array_equal(decode_bytes(b"".join(pieces), "joined")[0], joined)
@@ -206,7 +206,7 @@ def test_joined_streams_of_other_rates_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("fact", [10_300, 0])
-def test_gsm_ends_before_the_noise_behind_it(fact: int) -> None:
+def test_gsm_ends_before_the_noise_after_it(fact: int) -> None:
     """1.29 s are 33 blocks; libsndfile reads 34."""
     content = written("WAV", "GSM610", sound(1.29))
     content = without(b"fact\4\0\0\0", "<I", fact)(content)
@@ -221,7 +221,7 @@ def test_lengths_that_programs_write_into_pipes_are_no_promise(stated: int) -> N
     assert len(decode_bytes(content, "x")[0]) == 4_000
 
 
-def test_empty_recording_with_a_chunk_behind_it_stays_empty() -> None:
+def test_empty_recording_with_a_chunk_after_it_stays_empty() -> None:
     content = written("WAV", "PCM_16", np.zeros(0, np.float32)) + b"LIST\x04\0\0\0INFO"
     with pytest.raises(AudioError, match="empty"):
         decode_bytes(content, "x")

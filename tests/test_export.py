@@ -92,7 +92,7 @@ def test_vectors_are_those_of_torch(name: str, pairs: dict[str, Pair], waves: li
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_what_lies_behind_an_end_does_not_matter(
+def test_what_lies_after_an_end_does_not_matter(
     name: str, pairs: dict[str, Pair], waves: list[Wave]
 ) -> None:
     session = onnxruntime.InferenceSession(pairs[name].path)

@@ -94,7 +94,7 @@ def test_every_mask_is_needed(
             and name == "frontends"
             and index == 1
         ):
-            continue  # zeroes features behind the end, which are never read, or zeroed once more
+            continue  # zeroes features after the end, which are never read, or zeroed once more
         with masks(monkeypatch, index):
             assert differ(vectors(encoder, clicks), expected), f"call {index}, in {name}"
 
@@ -111,7 +111,7 @@ def depends_on_mask(module: nn.Module) -> bool:
 ZERO_ALREADY = {"tdnn": "layers.0", "tdnn-no-mean": "layers.0", "tdnn-stride-2": "layers.0"}
 ZERO_ALREADY |= dict.fromkeys(("w2v-bert-ecapa", "wavlm-ecapa"), "pooling.input")
 ZERO_ALREADY |= dict.fromkeys(("ecapa-no-context", "ecapa-wespeaker"), "input")
-"""layers that zero what is zero behind the end already: by the front-end, or by a norm"""
+"""layers that zero what is zero after the end already: by the front-end, or by a norm"""
 
 
 def everything_inside(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -50,7 +50,7 @@ def test_known_gaussians() -> None:
     generator = np.random.default_rng(1)
     scores = np.r_[generator.normal(2.0, 1.0, 200_000), generator.normal(0.0, 1.0, 200_000)]
     rate, threshold = eer(scores, np.arange(400_000) < 200_000)
-    assert rate == pytest.approx(0.158655, abs=2e-3)  # the normal tail behind 1
+    assert rate == pytest.approx(0.158655, abs=2e-3)  # the normal tail above 1
     assert threshold == pytest.approx(1.0, abs=0.02)
 
 

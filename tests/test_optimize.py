@@ -74,7 +74,7 @@ SHORT = [7_000, 9_011]
 OPTIMIZED = sorted(set(CASES) - {"lstm"})  # of the LSTM there is nothing to pack or to fold
 EQUAL = [(case, SHORT) for case in OPTIMIZED]
 FRAMES_IN_ONE = ("campplus", "campplus-small")
-"""whose utterances lie one behind another in a stream"""
+"""whose utterances lie one after another in a stream"""
 EQUAL += [(case, sizes) for case in FRAMES_IN_ONE for sizes in BATCHES.values()]
 
 

@@ -257,7 +257,7 @@ def test_zero_is_the_nearest_code() -> None:
     assert some_channels().zero.tolist() == [16, 200, 40, 0, 0]
 
 
-def test_codes_behind_a_norm_stand_for_what_it_makes() -> None:
+def test_codes_after_a_norm_stand_for_what_it_makes() -> None:
     channels = some_channels()
     norm = BatchNorm(5).eval()
     norm.weight.data.copy_(torch.tensor([1.0, -2.0, 0.0, 3.0, 0.5]))
@@ -265,9 +265,9 @@ def test_codes_behind_a_norm_stand_for_what_it_makes() -> None:
     norm.running_mean.normal_()
     norm.bias.data.normal_()
     codes = torch.randint(0, 256, (50, 5), generator=torch.Generator().manual_seed(1))
-    behind = channels.normalized(norm)
+    normed = channels.normalized(norm)
     numbers = norm((channels.low + codes * channels.step).float())
-    assert torch.allclose((behind.low + codes * behind.step).float(), numbers, atol=1e-4)
+    assert torch.allclose((normed.low + codes * normed.step).float(), numbers, atol=1e-4)
 
 
 def test_products_of_codes_are_those_of_the_numbers() -> None:

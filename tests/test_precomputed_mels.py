@@ -102,7 +102,7 @@ def test_other_encoders_do_not_train_on_mels(
 
 
 def test_vectors_from_mels_are_those_from_audio(prepared: Path) -> None:
-    """Up to the zeros behind the end, which only a window that hangs over it sees."""
+    """Up to the zeros after the end, which only a window that hangs over it sees."""
     embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
     mels = PrecomputedMels.open(prepared)
     rows = [0, 9, 30]

@@ -49,7 +49,7 @@ def recordings(planted: Sequence[int] = ()) -> tuple[SplitRecordings, np.ndarray
 
 def blocks(all_: SplitRecordings, size: int = 64) -> list[SplitRecordings]:
     numbers = np.arange(len(all_.rows)) // size
-    return [all_.part(numbers == number) for number in range(numbers.max() + 1)]
+    return [all_.subset(numbers == number) for number in range(numbers.max() + 1)]
 
 
 def found_in(split: SplitRecordings, codes: np.ndarray) -> list[int]:
@@ -64,13 +64,13 @@ def test_planted_recordings_are_found_and_nothing_else() -> None:
     first = next(find_second_speakers(blocks(split), codes))
     assert first.moment == split.moments[first.recording]
     assert all(
-        each.is_behind
+        each.is_after
         for each in find_second_speakers(blocks(split), codes)
         if each.recording in planted
     )
     turned = replace(split, parts=split.parts[:, ::-1], seconds=split.seconds[:, ::-1])
     assert not any(
-        each.is_behind
+        each.is_after
         for each in find_second_speakers(blocks(turned), codes)
         if each.recording in planted
     )
@@ -92,7 +92,7 @@ def test_a_speaker_of_the_corpus_is_more_probable_than_a_stranger() -> None:
     split, codes = recordings(planted)
     known, unknown = (
         {each.recording: each.probability for each in find_second_speakers([part], codes)}
-        for part in (split, split.part(~np.isin(codes, codes[planted] + 1)))
+        for part in (split, split.subset(~np.isin(codes, codes[planted] + 1)))
     )
     assert all(known[row] > unknown[row] for row in planted)
 
@@ -138,14 +138,14 @@ def test_what_tells_nothing_gives_nothing() -> None:
     split, codes = recordings()
     assert list(find_second_speakers([], codes)) == []
     row = split.rows
-    assert found_in(split.part(row < 5), codes) == [], "too few"
-    assert found_in(split.part(row < 10), codes) == [], "one speaker"
-    some = list(find_second_speakers([split.part((row >= 5) & (row < 25))], codes))
+    assert found_in(split.subset(row < 5), codes) == [], "too few"
+    assert found_in(split.subset(row < 10), codes) == [], "one speaker"
+    some = list(find_second_speakers([split.subset((row >= 5) & (row < 25))], codes))
     assert {each.recording for each in some} == set(range(5, 25))
     alone = list(find_second_speakers([split], np.arange(len(codes))))
     assert len(alone) == len(codes), "one recording each"
     shorter = split.seconds[:, 1] <= split.seconds[:, 0]
-    assert all(each.is_behind == shorter[each.recording] for each in alone)
+    assert all(each.is_after == shorter[each.recording] for each in alone)
 
 
 def test_the_same_vector_everywhere_gives_nothing() -> None:
@@ -156,11 +156,11 @@ def test_the_same_vector_everywhere_gives_nothing() -> None:
 
 def windows_of_two(change: int) -> tuple[np.ndarray, np.ndarray]:
     """Half overlapping windows of 10 samples from 100 to 145, and vectors of one voice before a
-    moment and another one behind it; a window with both has a mixture.
+    moment and another one after it; a window with both has a mixture.
     """
     ranges = np.array([[start, start + 10] for start in range(100, 140, 5)])
-    behind = np.clip((ranges[:, 1] - change) / 10, 0, 1)
-    return ranges, np.stack([1 - behind, behind], axis=1).astype(np.float32)
+    after = np.clip((ranges[:, 1] - change) / 10, 0, 1)
+    return ranges, np.stack([1 - after, after], axis=1).astype(np.float32)
 
 
 @pytest.mark.parametrize("change", range(110, 136))
@@ -246,7 +246,7 @@ def test_audit_reads_the_recordings_and_is_resumed(
     assert 0 < row["moment_seconds"] < 10
     when = (
         "from {moment_seconds:.1f} s on"
-        if row["second_voice"] == "behind"
+        if row["second_voice"] == "after"
         else ("until {moment_seconds:.1f} s")
     )
     said = f"{row['utterance']} of {row['speaker']}: another voice {when.format(**row)}"

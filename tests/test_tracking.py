@@ -117,7 +117,7 @@ def test_a_run_that_is_killed_has_its_last_numbers(tmp_path: Path, name: str) ->
 
 
 def records(data: bytes) -> Iterator[bytes]:
-    """The records of a .wandb file: LevelDB's log format behind seven bytes of its own."""
+    """The records of a .wandb file: LevelDB's log format after seven bytes of its own."""
     assert data.startswith(b":W&B")
     offset, record = 7, b""
     while offset + 7 <= len(data):

@@ -17,7 +17,7 @@ from timbral.errors import ConfigError, MissingExtraError
 
 @pytest.fixture(scope="module")
 def speech() -> Wave:
-    """Two sentences with a second of faint noise before, between and behind them."""
+    """Two sentences with a second of faint noise before, between and after them."""
     noise = 1e-3 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
     first, second = (load(path) for path in sorted(VOICES.glob("am_adam/*.ogg"))[:2])
     return np.concatenate([noise, first, noise, second, noise])

@@ -369,7 +369,7 @@ def test_a_finding_plays_its_sides() -> None:
     ]
     given = [
         {"kind": kind, "probability": 0.9, **dict(zip(names, values, strict=True))}
-        | {"moment_seconds": 6.25, "second_voice": "before" if values[0] == "e" else "behind"}
+        | {"moment_seconds": 6.25, "second_voice": "before" if values[0] == "e" else "after"}
         for kind, values, _ in rows
     ]
     found = map_findings(pa.Table.from_pylist(given), pa.table(columns))

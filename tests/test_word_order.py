@@ -1,4 +1,4 @@
-"""Options may stand before, between and behind the other words of every command."""
+"""Options may stand before, between and after the other words of every command."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def versions(maker: Maker, wave: Wave) -> dict[str, tuple[Wave, int]]:
         "as it is": (wave, RATE),
         "G.711, stored at 8 kHz": (soxr.resample(line, RATE, 8_000), 8_000),
         "G.711, stored at 16 kHz": (line, RATE),
-        "G.711, noise added behind it": (mixed(line, hiss, 25), RATE),
+        "G.711, noise added after it": (mixed(line, hiss, 25), RATE),
         "noise, 15 dB": (mixed(wave, noise, 15), RATE),
         "noise, 5 dB": (mixed(wave, noise, 5), RATE),
         "6 dB beyond full scale": (np.clip(2 * wave / peak, -1, 1), RATE),

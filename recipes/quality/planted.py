@@ -34,7 +34,7 @@ class Planted:
     """seconds from the start, where the voice changes"""
     seconds: float
     """that the second speaker talks"""
-    is_behind: bool
+    is_after: bool
 
 
 def plant(wave: Wave, other: Wave, fraction: float, random: np.random.Generator) -> Planted | None:
@@ -46,14 +46,14 @@ def plant(wave: Wave, other: Wave, fraction: float, random: np.random.Generator)
     if size < RATE // 4:
         return None
     piece = crop(other[first:last], size / RATE, random)[:size]
-    is_behind = bool(random.random() < 0.5)
-    start = end - size if is_behind else begin
+    is_after = bool(random.random() < 0.5)
+    start = end - size if is_after else begin
     rest = np.delete(wave, np.s_[start : start + size])
     level = np.sqrt(np.mean(np.square(rest)) / (np.mean(np.square(piece)) + 1e-12))
     changed = wave.copy()
     changed[start : start + len(piece)] = np.clip(level * piece, -1, 1)
-    moment = start if is_behind else start + size
-    return Planted(changed, moment / RATE, size / RATE, is_behind)
+    moment = start if is_after else start + size
+    return Planted(changed, moment / RATE, size / RATE, is_after)
 
 
 def _of_paths(paths: list[Path], speaker: Callable[[Path], str]) -> Corpus:
@@ -64,7 +64,7 @@ def _of_paths(paths: list[Path], speaker: Callable[[Path], str]) -> Corpus:
 
 
 def _in_pieces(corpus: Corpus) -> Corpus:
-    """Every recording cut into short ones, one behind the other."""
+    """Every recording cut into short ones, one after the other."""
     random = np.random.default_rng(0)
     cut: Corpus = {}
     for speaker, waves in corpus.items():

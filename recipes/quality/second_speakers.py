@@ -55,7 +55,7 @@ class Plant:
     fraction: float
     moment: float
     seconds: float
-    is_behind: bool
+    is_after: bool
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def write(corpus: Corpus, folder: Path, count: int) -> None:
         made = plant(rows[row][1], rows[other][1], fraction, random)
         if made is not None:
             soundfile.write(folder / "planted" / f"{len(plants):05d}.wav", made.wave, RATE)
-            plants.append(Plant(row, other, fraction, made.moment, made.seconds, made.is_behind))
+            plants.append(Plant(row, other, fraction, made.moment, made.seconds, made.is_after))
     (folder / PLANTS).write_text(json.dumps([asdict(each) for each in plants]), "utf-8")
 
 
@@ -141,7 +141,7 @@ class Draw:
     planted: list[int]
     """plants"""
     found: dict[int, tuple[float, float, bool]]
-    """by recording: probability, moment, is_behind"""
+    """by recording: probability, moment, is_after"""
 
 
 def draw(made: Material, random: np.random.Generator, *, outsiders: bool) -> Draw:
@@ -169,7 +169,7 @@ def draw(made: Material, random: np.random.Generator, *, outsiders: bool) -> Dra
         rows, made.parts.parts[chosen], made.parts.seconds[chosen], made.parts.moments[chosen]
     )
     found = {
-        each.recording: (each.probability, each.moment, each.is_behind)
+        each.recording: (each.probability, each.moment, each.is_after)
         for each in find_second_speakers([parts], made.codes)
     }
     return Draw(list(taken.values()), found)
@@ -220,7 +220,7 @@ def lines(made: Material, draws: list[Draw]) -> Iterator[str]:
         for number in each.planted
         if each.found.get(made.plants[number].recording, (0.0,))[0] >= 0.5
     ]
-    right = [plant.is_behind == is_behind for plant, (_, _, is_behind) in known]
+    right = [plant.is_after == is_after for plant, (_, _, is_after) in known]
     away = [abs(plant.moment - moment) for plant, (_, moment, _) in known]
     yield (
         f"of those found {np.mean(right):.0%} on the right side; moment {np.median(away):.2f} s "

@@ -2,7 +2,7 @@
 weights; writes w2v_bert_ecapa.npz beside this file.
 
 UniSpeech's class takes any network that gives hidden states for a list of waves; here that is
-w2v-BERT behind its own feature extractor. UNISPEECH is downstreams/speaker_verification of
+w2v-BERT after its own feature extractor. UNISPEECH is downstreams/speaker_verification of
 microsoft/UniSpeech at 40d3227. Run from the repository's root:
 
     pip install torch soundfile transformers==5.24.0

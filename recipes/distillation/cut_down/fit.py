@@ -34,7 +34,7 @@ FRAMES = 100
 
 
 @torch.no_grad()
-def vectors_behind(teacher: CampplusEncoder, frames: Tensor) -> Tensor:
+def vectors_after(teacher: CampplusEncoder, frames: Tensor) -> Tensor:
     """Unit vectors (N, E) from what the first dense block takes (N, F, C)."""
     mask = torch.ones(frames.shape[:2], dtype=torch.bool)
     for block in teacher.blocks:
@@ -67,7 +67,7 @@ def main() -> None:
         features = conditions.apply(shard.banks) if number % 3 else centered(shard.banks)
         frames.append(front_output(student, features)[:, :FRAMES])
         first = shard.values["first"][:, :FRAMES]
-        vectors.append(vectors_behind(teacher, first))
+        vectors.append(vectors_after(teacher, first))
         taught.append(first.half())
     kept = fit_blocks(student, teacher, torch.cat(frames), torch.cat(taught), torch.cat(vectors))
     torch.save({"weights": student.state_dict(), "channels": kept}, options.output)

@@ -1,7 +1,7 @@
 """The student's dense blocks, cut from its teacher's: products fitted by least squares one by one.
 
 A layer of the student stands for several of the teacher's. Its hidden units are those of theirs
-that say most about what they give, of which it keeps the channels that the layers behind need most.
+that say most about what they give, of which it keeps the channels that later layers need most.
 Its local products and gates are fitted to theirs, and a block hands on the teacher's channels that
 say most.
 """
@@ -72,10 +72,10 @@ class TeacherBlock:
         return TeacherLayer(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
     def needed(self, number: int, channels: slice) -> Tensor:
-        """How much channels weigh in the products behind layer `number`."""
-        behind = [*self.block.layers[number + 1 :], self.block]
+        """How much channels weigh in the products after layer `number`."""
+        after = [*self.block.layers[number + 1 :], self.block]
         total = torch.zeros(channels.stop - channels.start)
-        for layer in behind:
+        for layer in after:
             product, norm = (
                 (layer.bottleneck, layer.norm1)
                 if isinstance(layer, DenseLayer)
@@ -148,7 +148,7 @@ def fit_gate(masking: ContextMasking, active: Tensor, taught: TeacherLayer) -> N
 
 
 def fit_layers(own: DenseBlock, frames: Tensor, teacher: TeacherBlock, known: Tensor) -> Tensor:
-    """The student's frames behind all layers, its norm and its ReLU.
+    """The student's frames after all layers, its norm and its ReLU.
 
     `known` are those of the teacher's input channels that the student's are.
     """
@@ -186,7 +186,7 @@ def fit_blocks(
     taught: Tensor,
     vectors: Tensor,
 ) -> list[Tensor]:
-    """All behind the front; the teacher's channels that each block hands on.
+    """Everything after the front; the teacher's channels that each block hands on.
 
     `frames` and `taught` (N, F, C) are what the student's and the teacher's first block take, of
     the same crops; `vectors` (N, E) are the teacher's.
@@ -202,7 +202,7 @@ def fit_blocks(
         taught = dense.transition()
         target = flat(taught[:, ::stride]).float()
         drawn = target[torch.randperm(len(target))[:ROWS]]
-        weighed = drawn / target.std(0) * _weights_behind(teacher, number, target.shape[1])
+        weighed = drawn / target.std(0) * _weights_after(teacher, number, target.shape[1])
         channels = best_columns(weighed, weighed, own.transition.out_channels)
         all_kept.append(channels)
         matrix, bias = ridge(flat(active), target[:, channels])
@@ -217,7 +217,7 @@ def fit_blocks(
     return all_kept
 
 
-def _weights_behind(teacher: CampplusEncoder, number: int, count: int) -> Tensor:
+def _weights_after(teacher: CampplusEncoder, number: int, count: int) -> Tensor:
     """How much the channels that block `number` gives weigh in the products that take them."""
     if number + 1 == len(teacher.blocks):
         columns = teacher.linear.weight.square().sum(0)

@@ -2,7 +2,7 @@
 
 Every convolution is fitted to what the teacher has at its place, on what the student's convolutions
 before it give. The student's first convolution stands for the teacher's first one and the residual
-block behind it. From there on the student has every second of the teacher's frames.
+block after it. From there on the student has every second of the teacher's frames.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def fit_front(student: SmallCampplusEncoder, teacher: CampplusEncoder, banks: Te
     blocks = cast("Iterable[ResidualBlock]", own.blocks)
     for number, (block, stage) in enumerate(zip(blocks, stages[1:], strict=True), 1):
         if stage.shortcut is not None:  # the next block adds to the same channels
-            behind = inputs[number + 1 : number + 3]
-            kept = _choose(stage(taught, _everywhere(taught)), behind, channels)
+            after = inputs[number + 1 : number + 3]
+            kept = _choose(stage(taught, _everywhere(taught)), after, channels)
         taught, frames = _fit_block(block, stage, taught, frames, kept)
     taught = outputs_of(source.norm2, source.conv2(taught))
     mels = taught.shape[2]
@@ -75,9 +75,9 @@ def _sum(block: ResidualBlock, frames: Tensor) -> Tensor:
     return outer + outputs_of(block.shortcut_norm, block.shortcut(frames))
 
 
-def _choose(active: Tensor, behind: list[FrameConv2d], count: int) -> Tensor:
-    """The channels of (N, F, M, C) that the convolutions behind need most."""
-    weights = sum((conv.weight.square().sum((0, 2, 3)) for conv in behind), torch.zeros(()))
+def _choose(active: Tensor, after: list[FrameConv2d], count: int) -> Tensor:
+    """The channels of (N, F, M, C) that the next convolutions need most."""
+    weights = sum((conv.weight.square().sum((0, 2, 3)) for conv in after), torch.zeros(()))
     return _best(active, weights.sqrt(), count)
 
 
@@ -109,7 +109,7 @@ def _fit_block(
 
 
 def _fit(conv: FrameConv2d, norm: BatchNorm, frames: Tensor, target: Tensor) -> Tensor:
-    """Set a convolution and the norm behind it; what these give (N, F', M', C')."""
+    """Set a convolution and the norm after it; what these give (N, F', M', C')."""
     rows, targets = _rows(conv, frames, target)
     matrix, bias = ridge(rows, targets, REGULARIZATION)
     conv.weight.copy_(matrix.view_as(conv.weight))

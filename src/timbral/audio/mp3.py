@@ -272,7 +272,7 @@ def _xing(content: bytes, position: int, frame: Frame) -> tuple[int | None, int,
     fields = content[tag + 4 : tag + 12].ljust(8, b"\0")
     flags, frames = struct.unpack(">II", fields)
     stated = frames if flags & XING_FLAG_FRAMES else None
-    # behind the flags: frames, bytes, a table of contents, a quality
+    # after the flags: frames, bytes, a table of contents, a quality
     sizes = (4, 4, 100, 4)
     lame = tag + 8 + sum(size for bit, size in enumerate(sizes) if flags >> bit & 1)
     delays = content[lame + 21 : lame + 24]

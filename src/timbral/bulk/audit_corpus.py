@@ -58,7 +58,7 @@ def audit(
         the findings, one per row, by kind, the most probable first; with the columns kind,
         probability, utterance, speaker, other_utterance, other_speaker, cosine, other_cosine, path
         and, for a second speaker, moment_seconds (when the voice changes) and second_voice (before
-        or behind: on which side of that the second speaker talks)
+        or after: on which side of that the second speaker talks)
 
     Raises ConfigError for an impossible probability, DataError for another kind of folder, an
     `other` from another encoder, or if no recording may be read.

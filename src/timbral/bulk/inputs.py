@@ -63,7 +63,7 @@ def input_of(embedder: Embedder, path: str) -> Input:
 
 
 class AudioInput:
-    """Audio files, on disk or behind URLs."""
+    """Audio files, on disk or at URLs."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._sample_rate = embedder.sample_rate

@@ -34,7 +34,7 @@ __all__ = ["SHARD_RECORDINGS", "KeptParts", "embed_parts", "parts_table"]
 SHARD_RECORDINGS = 64
 BATCH_RECORDINGS = 16
 """recordings whose audio is in memory at once"""
-NUMBERS = ("moment", "before", "behind")
+NUMBERS = ("moment", "before", "after")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def parts_table(numbers: Ints, vectors: Vectors, seconds: Floats, moments: Float
             "recording": pa.array(numbers, pa.int32()),
             "moment": pa.array(moments, pa.float64()),
             "before": pa.array(seconds[:, 0], pa.float64()),
-            "behind": pa.array(seconds[:, 1], pa.float64()),
+            "after": pa.array(seconds[:, 1], pa.float64()),
             "embedding": pa.FixedSizeListArray.from_arrays(flat, 2 * vectors.shape[2]),
         }
     )

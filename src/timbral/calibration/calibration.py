@@ -49,7 +49,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class FittedOn:
-    """The data behind a Calibration, and its quality on held-out speakers."""
+    """The data that a Calibration was fitted on, and its quality on held-out speakers."""
 
     description: str
     """what the recordings are, as given by its author"""

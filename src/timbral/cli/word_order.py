@@ -1,7 +1,7 @@
 """Options between the other words of a command line.
 
 Of an argument that takes any number of words (``RECORDING …``), tyro takes those before the next
-option only, and has no place for words behind it.
+option only, and has no place for words after it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from timbral.cli.wording import flags_of, option_types
 __all__ = ["options_last"]
 
 END = "--"
-"""the word behind which nothing is an option"""
+"""the word after which nothing is an option"""
 
 
 def options_last(run: Callable[..., int], words: Sequence[str]) -> list[str]:
-    """A command line with its options, and their values, behind all other words.
+    """A command line with its options, and their values, after all other words.
 
     Options keep their order. One that takes any number of values takes all words up to the next
     option.
@@ -44,7 +44,7 @@ def options_last(run: Callable[..., int], words: Sequence[str]) -> list[str]:
             options.append(word)
         else:
             others.append(word)
-    if end < len(words):  # an argument takes words from before and behind this one
+    if end < len(words):  # an argument takes words from before and after this one
         return [*options, END, *others, *words[end + 1 :]]
     return others + options
 

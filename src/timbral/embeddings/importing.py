@@ -1,8 +1,8 @@
 """Import vectors of other tools as an `embed` folder, for everything that reads one.
 
 Vectors are normalized to unit length as in `embed`; the column `norm` keeps the original length.
-The weights behind them are not available, so a hash identifies them: of the encoder's name, or for
-an unknown encoder of the vectors themselves. So two unknown encoders are never mixed up.
+The encoder's weights are not available, so its hash is that of its name, or for an unknown encoder
+that of the vectors themselves. So two unknown encoders are never mixed up.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def without_interrupts() -> Iterator[None]:
     A process that is interrupted while its Python starts prints a traceback, and one whose start is
     interrupted here could never be ended. A deferred Ctrl-C takes effect afterwards.
     """
-    # It unblocks SIGINT behind its own start, which would be in the middle of the block.
+    # It unblocks SIGINT after its own start, which would be in the middle of the block.
     resource_tracker.ensure_running()
     held: list[int] = []
     # The mask is one thread's, and is what a new process inherits: another thread of this process

@@ -122,9 +122,9 @@ def _encoders_and_sources(words: tuple[str, ...]) -> tuple[list[str], list[str]]
         return encoders, sources
     from timbral.checkpoints.known_names import DEFAULT_ENCODER
 
-    behind = [word for word in sources if _is_encoder(word)]
-    given = [*encoders, *behind] or [DEFAULT_ENCODER]
-    compared = [word for word in sources if word not in behind] or ["SYNTHESIZED", "REFERENCES"]
+    misplaced = [word for word in sources if _is_encoder(word)]
+    given = [*encoders, *misplaced] or [DEFAULT_ENCODER]
+    compared = [word for word in sources if word not in misplaced] or ["SYNTHESIZED", "REFERENCES"]
     example = shlex.join([*given, *compared])
     raise ConfigError(
         "give encoders, followed by what to compare (by each of them), as in "

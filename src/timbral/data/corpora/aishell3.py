@@ -23,7 +23,7 @@ def _scan_aishell3(root: Path) -> Iterator[Utterance | AudioError]:
 
 
 def _speaker_info(root: Path) -> Details:
-    """``spk-info.txt``: speaker, age group (A to D), gender, accent, behind lines with ``#``."""
+    """``spk-info.txt``: speaker, age group (A to D), gender, accent, after lines with ``#``."""
     fields = [line.split("\t") for line in lines_of(file_above(root, "spk-info.txt"))]
     return {
         words[0]: {"age_group": words[1], "gender": words[2], "accent": words[3]}

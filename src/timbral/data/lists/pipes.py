@@ -221,7 +221,7 @@ def _sox(words: list[str]) -> Segment:
 
 
 def _sox_options(words: list[str]) -> tuple[list[str], list[tuple[str, str, bool]], list[str]]:
-    """Files, options (name, value, whether it stands behind the input), and the effects."""
+    """Files, options (name, value, whether it stands after the input), and the effects."""
     names: list[str] = []
     options: list[tuple[str, str, bool]] = []
     rest = iter(words)

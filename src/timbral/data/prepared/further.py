@@ -1,4 +1,4 @@
-"""Further columns in the table of prepared data, behind those of the format."""
+"""Further columns in the table of prepared data, after those of the format."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ SCHEMA = pa.schema(
 """`cosine` is the cosine to the speaker, or between the two speakers or utterances of the row;
 `other_cosine` is the cosine to the other speaker. For a mixed speaker, `utterance` is one of its
 smaller cluster. For a second speaker, `cosine` is between the two parts of the recording, the voice
-changes at `moment_seconds`, and `second_voice` is the second speaker's side: before or behind."""
+changes at `moment_seconds`, and `second_voice` is the second speaker's side: before or after."""
 
 FINDINGS = FileKind("a table of findings", frozenset(SCHEMA.names))
 
@@ -211,14 +211,14 @@ def _second_speakers(
             "speaker": str(corpus.speakers[corpus.codes[found.recording]]),
             "cosine": found.cosine,
             "moment_seconds": round(found.moment, 3),
-            "second_voice": "behind" if found.is_behind else "before",
+            "second_voice": "after" if found.is_after else "before",
         }
 
 
 def when_talking(finding: Mapping[str, Any]) -> str:
     """When a second speaker talks, as text, such as "from 6.2 s on"."""
     moment = f"{finding['moment_seconds']:.1f} s"
-    return f"from {moment} on" if finding["second_voice"] == "behind" else f"until {moment}"
+    return f"until {moment}" if finding["second_voice"] == "before" else f"from {moment} on"
 
 
 def notes(findings: pa.Table, utterances: Sequence[str], speakers: Sequence[str]) -> list[str]:

@@ -56,7 +56,8 @@ class SplitRecordings:
         names = [each.name for each in fields(cls)]
         return cls(*(np.concatenate([getattr(each, name) for each in blocks]) for name in names))
 
-    def part(self, which: NDArray[np.bool_]) -> SplitRecordings:
+    def subset(self, which: NDArray[np.bool_]) -> SplitRecordings:
+        """Some of the recordings: those for which `which` (K,) is True."""
         return SplitRecordings(
             self.rows[which], self.parts[which], self.seconds[which], self.moments[which]
         )
@@ -77,7 +78,7 @@ class SecondSpeaker:
     """cosine of its two parts"""
     moment: float
     """time of the change of the voice, in seconds from the recording's start"""
-    is_behind: bool
+    is_after: bool
     """whether the second speaker talks after the moment, instead of before it"""
     probability: float
     """probability that the parts are of two speakers"""
@@ -114,7 +115,7 @@ def find_second_speakers(
         for block in recordings
     ]
     columns = (np.concatenate(each) for each in zip(*found, strict=True))
-    rows, scores, is_behind, cosines, moments = columns
+    rows, scores, is_after, cosines, moments = columns
     odds = np.clip(EVIDENCE * scores + np.log(PRIOR / (1 - PRIOR)), -60, 60)
     probability = 1 / (1 + np.exp(-odds))
     for index in np.argsort(-odds, kind="stable"):
@@ -122,7 +123,7 @@ def find_second_speakers(
             int(rows[index]),
             float(cosines[index]),
             float(moments[index]),
-            bool(is_behind[index]),
+            bool(is_after[index]),
             float(probability[index]),
         )
 
@@ -212,21 +213,21 @@ class _Corpus:
         rest = self.sums[code] - _whole(vectors, block.seconds)
         others = rest / np.maximum(number, 1)[:, None]
         other_counts = np.maximum(np.minimum(number, MOST_OTHERS), 1e-9)
-        scores, is_behind = np.zeros(len(block.rows)), np.zeros(len(block.rows), dtype=bool)
+        scores, is_after = np.zeros(len(block.rows)), np.zeros(len(block.rows), dtype=bool)
         for fold, model in enumerate(self.models):
             own = block.rows % FOLDS == fold
-            before, behind = (
+            before, after = (
                 MeanVector(vectors[own, side] @ model.axes, counts[own, side]) for side in (0, 1)
             )
             of_label = MeanVector(others[own] @ model.axes, other_counts[own])
             anybody = np.zeros((3, np.count_nonzero(own)))
             if known is not None:
-                for each, of_side in enumerate((before, behind, before.with_(behind))):
+                for each, of_side in enumerate((before, after, before.with_(after))):
                     anybody[each] = known[fold].anybody(of_side, code[own], KNOWN)
-            scores[own], more_probable = _two_speakers(model, before, behind, of_label, anybody)
-            shorter = behind.count <= before.count
-            is_behind[own] = np.where(number[own] > 0, more_probable, shorter)
-        return scores, is_behind
+            scores[own], more_probable = _two_speakers(model, before, after, of_label, anybody)
+            shorter = after.count <= before.count
+            is_after[own] = np.where(number[own] > 0, more_probable, shorter)
+        return scores, is_after
 
 
 def _models(
@@ -236,7 +237,7 @@ def _models(
     size = len(common)
     scatter, inverse, count = np.zeros((FOLDS, size, size)), np.zeros(FOLDS), np.zeros(FOLDS)
     for recorded in recordings:
-        block = recorded.part(trusted[recorded.rows])
+        block = recorded.subset(trusted[recorded.rows])
         vectors, inverses = _centered(block.parts, common), 1 / block.counts
         difference = (vectors[:, 0] - vectors[:, 1]) / np.sqrt(inverses.sum(axis=1))[:, None]
         for fold in range(FOLDS):
@@ -267,7 +268,7 @@ def _whole(vectors: Floats | Vectors, seconds: Floats) -> Floats:
 def _two_speakers(
     model: TwoCovariance,
     before: MeanVector,
-    behind: MeanVector,
+    after: MeanVector,
     of_label: MeanVector,
     anybody: Floats,
 ) -> tuple[Floats, NDArray[np.bool_]]:
@@ -278,9 +279,9 @@ def _two_speakers(
     (3, K) are log-likelihood ratios of the first part, the last part and both: any speaker but the
     label's over an unknown one.
     """
-    one_voice = -model.log_ratio(before, behind)
+    one_voice = -model.log_ratio(before, after)
     ratios = []
-    for own, another, by_another in ((before, behind, anybody[1]), (behind, before, anybody[0])):
+    for own, another, by_another in ((before, after, anybody[1]), (after, before, anybody[0])):
         by_label = -model.log_ratio(own, of_label)
         all_by_label = by_label - model.log_ratio(another, own.with_(of_label))
         mislabeled = one_voice + anybody[2]

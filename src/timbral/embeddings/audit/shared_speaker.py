@@ -40,7 +40,7 @@ class _Speakers:
     count: Floats
     """number of recordings (S,)"""
 
-    def part(self, which: slice) -> _Speakers:
+    def subset(self, which: slice) -> _Speakers:
         return _Speakers(self.mean[which], self.count[which])
 
 
@@ -70,7 +70,7 @@ def find_shared_speakers(
             "to learn how much a voice varies, so speakers in both corpora cannot be found"
         )
     model = TwoCovariance.fit(within, 1.0)  # unit vectors have a mean square of 1
-    here, there = both.part(slice(len(names))), both.part(slice(len(names), None))
+    here, there = both.subset(slice(len(names))), both.subset(slice(len(names), None))
     prior = PRIOR / (len(names) + len(others))
     pairs = []
     for rows, columns, cosines in _nearest(here.mean, there.mean):

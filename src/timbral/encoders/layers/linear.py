@@ -18,7 +18,7 @@ class Linear(PackableProduct, nn.Linear):
 
 
 def second_linear(embedding_dim: int) -> nn.Sequential:
-    """ReLU, batch norm and a linear layer (B, E) -> (B, E) behind the first one of a head.
+    """ReLU, batch norm and a linear layer (B, E) -> (B, E) after the first one of a head.
 
     WeSpeaker and 3D-Speaker call it `two_emb_layer`.
     """
