@@ -193,10 +193,11 @@ def test_a_size_is_a_name_in_configs() -> None:
     [
         ({"blocks": (1, 2)}, "need one number per stage"),
         ({"version": 1}, r"frame_strides must be numbers from 1 to 1 \(version 1\)"),
+        ({"frame_strides": (16,) * 6}, "product of encoder.frame_strides must be at most 65,536"),
         ({"mels": 70}, "must be a multiple of the product of mel_strides"),
         ({"context_channels": (70,) * 6}, "must be multiples of 4"),
         ({"group_divisor": 5}, "widths of group_divisor"),
-        ({"block": "plain"}, "encoder.block must be one of resnet, resnet-fwse, convnext"),
+        ({"block": "plain"}, "encoder.block: .* allowed: convnext, resnet, resnet-fwse"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, Any], words: str) -> None:

@@ -52,7 +52,7 @@ class SpeakerEncoder(nn.Module, ABC):
     """shortest audio; anything shorter is an error"""
     windows: Windows | None = None
     """windows whose vectors are averaged; None: utterances are embedded whole"""
-    zero_frames_behind: bool = False
+    zero_frames_after_end: bool = False
     """whether a window that extends past the end is padded with zero frames, instead of with the
     frames of a zero-padded wave"""
     unused_in_body: ClassVar[tuple[str, ...]] = ()

@@ -19,7 +19,7 @@ from timbral.encoders.layers.conv import FrameConv, FrameConv2d
 from timbral.encoders.layers.frames import at_least_float32, frame_mask, relu_inside
 from timbral.encoders.layers.norm import BatchNorm, FrameBatchNorm
 from timbral.encoders.layers.pooling import statistics_pooling
-from timbral.errors import ConfigError, check_ranges
+from timbral.errors import ConfigError, check_choice, check_ranges
 
 __all__ = ["CampplusConfig", "CampplusEncoder"]
 
@@ -35,9 +35,9 @@ class CampplusConfig:
     block_layers: tuple[int, ...] = (12, 24, 16)
     """layers in each of the three dense blocks"""
     front_channels: int = 32
-    """of the two-dimensional convolutions in front"""
+    """channels of the two-dimensional convolutions in front"""
     init_channels: int = 128
-    """that the first dense block takes"""
+    """input channels of the first dense block"""
     growth_rate: int = 32
     """channels that each dense layer adds"""
     bottleneck_channels: int = 128
@@ -56,11 +56,7 @@ class CampplusConfig:
         sizes = ("front_channels", "init_channels", "growth_rate", "embedding_dim")
         check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
         check_ranges(self, "encoder", bottleneck_channels=(2, LARGEST_SIZE))
-        if self.filter_banks not in FILTER_BANKS:
-            raise ConfigError(
-                f"encoder.filter_banks must be {' or '.join(FILTER_BANKS)}, "
-                f"got {self.filter_banks!r}"
-            )
+        check_choice("encoder.filter_banks", self.filter_banks, FILTER_BANKS)
 
 
 class ResidualBlock(nn.Module):
@@ -129,7 +125,7 @@ class DenseSizes:
     bottleneck: int
     dilation: int
     segment_frames: int = SEGMENT_FRAMES
-    """of two seconds"""
+    """frames in a segment of two seconds"""
     squeezed: int | None = None
     """hidden channels of a gate; half of the bottleneck if None"""
 
@@ -170,7 +166,7 @@ class ContextMasking(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """Bottleneck and context-aware masking; what it gives is appended to its input."""
+    """Bottleneck and context-aware masking; its output is appended to its input."""
 
     def __init__(self, inputs: int, sizes: DenseSizes) -> None:
         super().__init__()
@@ -188,7 +184,7 @@ class DenseLayer(nn.Module):
 class DenseBlock(nn.Module):
     """Dense layers, then a transition to fewer channels: to half of them, or to `outputs`.
 
-    It hands on every `stride`-th frame.
+    Only every `stride`-th frame is passed on.
     """
 
     def __init__(
@@ -219,7 +215,7 @@ class DenseBlock(nn.Module):
 
 
 class CampplusLayers(SpeakerEncoder):
-    """What every CAM++ consists of."""
+    """The layers of every CAM++, which subclasses create in their sizes."""
 
     front: FrontConvolutions
     tdnn: FrameConv

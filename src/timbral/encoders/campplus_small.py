@@ -29,13 +29,13 @@ __all__ = ["SmallCampplusConfig", "SmallCampplusEncoder"]
 SEGMENT_FRAMES = 200
 """frames of the filter banks in a segment: two seconds"""
 FIRST_KERNEL = 5
-"""of the first convolution, in mels and in frames"""
+"""kernel size of the first convolution, in mels and in frames"""
 FRONT_MEL_STRIDES = (1, 2, 1)
-"""mels that a residual block in front takes to one that it gives"""
+"""stride over mels of each residual block in front"""
 FRAME_STRIDES = (2, 4, 4)
-"""frames of the filter banks to one that a dense block takes"""
+"""frames of the filter banks per input frame of each dense block"""
 BLOCK_STRIDES = (2, 1, 1)
-"""frames that a dense block takes to one that it gives"""
+"""stride over frames of each dense block"""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class SmallCampplusConfig:
     block_layers: tuple[int, ...] = (3, 6, 4)
     """layers in each of the three dense blocks"""
     block_outputs: tuple[int, ...] = (160, 288, 320)
-    """channels that each dense block hands on"""
+    """output channels of each dense block"""
     front_channels: int = 32
-    """of the two-dimensional convolutions in front"""
+    """channels of the two-dimensional convolutions in front"""
     init_channels: int = 128
-    """that the first dense block takes"""
+    """input channels of the first dense block"""
     growth_rate: int = 80
     """channels that each dense layer adds"""
     bottleneck_channels: int = 224

@@ -26,7 +26,7 @@ from timbral.encoders.layers.frames import at_least_float32, frame_mask
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.encoders.layers.pooling import masked_mean, statistics_pooling
 from timbral.encoders.layers.time_delay import TimeDelayLayer
-from timbral.errors import ConfigError, check_ranges
+from timbral.errors import ConfigError, check_choice, check_ranges
 
 __all__ = [
     "EcapaConfig",
@@ -38,9 +38,9 @@ __all__ = [
 ]
 
 MIN_VARIANCE = 1e-12
-"""SpeechBrain's, below which its attentive pooling takes no variance"""
+"""lower limit of the variance in SpeechBrain's attentive pooling"""
 WESPEAKER_VARIANCE = 1e-7
-"""WeSpeaker's, and what it adds to those that its attention sees"""
+"""the same in WeSpeaker's, and what it adds to the variances that its attention sees"""
 VARIANTS = ("speechbrain", "wespeaker")
 
 
@@ -56,7 +56,7 @@ class EcapaConfig:
     """groups that a Res2Net block splits the channels into"""
     embedding_dim: int = 192
     stride: int = 1
-    """frames that the first layer advances by: 2 halves the work of all others"""
+    """stride of the first layer over time: 2 halves the work of all others"""
     variant: str = "speechbrain"
     """speechbrain: decibel mels, frames mirrored at both ends, ReLU and batch norm within the
     attention | wespeaker: Kaldi's filter banks, zeros at both ends, neither"""
@@ -73,10 +73,7 @@ class EcapaConfig:
                 f"encoder.channels must be divisible by encoder.res2net_scale: {self.channels} is "
                 f"not divisible by {self.res2net_scale}"
             )
-        if self.variant not in VARIANTS:
-            raise ConfigError(
-                f"encoder.variant must be {' or '.join(VARIANTS)}, got {self.variant!r}"
-            )
+        check_choice("encoder.variant", self.variant, VARIANTS)
         if self.variant == "speechbrain" and not self.global_context:
             raise ConfigError("encoder.global_context may be false only with the variant wespeaker")
 

@@ -23,7 +23,7 @@ from timbral.encoders.layers.conv import FrameConv2d
 from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.encoders.staged import (
     STRIDES,
-    ResidualBlock,
+    StageBlock,
     StagedEncoder,
     check_layers,
     run_stage,
@@ -105,7 +105,7 @@ class Fusion(nn.Module):
         return one * (1 + attention) + other * (1 - attention)
 
 
-class Block(ResidualBlock):
+class Block(StageBlock):
     """Groups of channels, convolved one after the other."""
 
     def __init__(self, inputs: int, config: Eres2netV2Config, stage: int, stride: int) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from timbral.encoders.layers.frames import at_least_float32
+from timbral.encoders.layers.layer_sum import WeightedLayerSum
 from timbral.encoders.layers.linear import Linear
-from timbral.encoders.wavlm.encoder import WeightedLayerSum
 
 __all__ = ["FactorizedAttention", "MhfaSizes"]
 

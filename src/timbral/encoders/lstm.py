@@ -12,7 +12,7 @@ from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS, SpeakerEncoder
 from timbral.encoders.frontends import GE2E_MEL, MelSpectrogram
 from timbral.encoders.layers.frames import at_least_float32
 from timbral.encoders.native_windows import Windows
-from timbral.errors import ConfigError, check_ranges
+from timbral.errors import check_choice, check_ranges
 
 __all__ = ["LstmConfig", "LstmEncoder"]
 
@@ -33,7 +33,6 @@ class LstmConfig:
     """frames between two windows"""
     window_min_coverage: float = 0.75
     """the last window is left out if a smaller fraction of it is audio"""
-
     mel_edges: str = "zeros"
     """zeros | mirrored (chatterbox's): how audio is padded at both ends for the mels; with
     mirrored, frames after the last one are zero"""
@@ -42,10 +41,7 @@ class LstmConfig:
         sizes = ("hidden_size", "embedding_dim", "n_mels", "window_frames", "window_step")
         check_ranges(self, "encoder", **dict.fromkeys(sizes, (1, LARGEST_SIZE)))
         check_ranges(self, "encoder", num_layers=(1, MOST_LAYERS), window_min_coverage=(0.0, 1.0))
-        if self.mel_edges not in MEL_EDGES:
-            raise ConfigError(
-                f"encoder.mel_edges must be {' or '.join(MEL_EDGES)}, got {self.mel_edges!r}"
-            )
+        check_choice("encoder.mel_edges", self.mel_edges, MEL_EDGES)
 
 
 class LstmEncoder(SpeakerEncoder):
@@ -63,7 +59,7 @@ class LstmEncoder(SpeakerEncoder):
         super().__init__(config)
         mels = replace(GE2E_MEL, n_mels=config.n_mels, edges=config.mel_edges)
         self.frontend = MelSpectrogram(mels)
-        self.zero_frames_behind = config.mel_edges == "mirrored"
+        self.zero_frames_after_end = config.mel_edges == "mirrored"
         self.embedding_dim = config.embedding_dim
         self.min_samples = self.sample_rate // 10
         self.windows = Windows(config.window_frames, config.window_step, config.window_min_coverage)

@@ -16,7 +16,7 @@ from timbral.encoders.frontends import WESPEAKER_FBANK_80, KaldiFbank
 from timbral.encoders.layers.conv import FrameConv2d
 from timbral.encoders.layers.frames import relu_inside
 from timbral.encoders.layers.norm import FrameBatchNorm
-from timbral.encoders.staged import ResidualBlock, StagedEncoder, check_layers, run_stage
+from timbral.encoders.staged import StageBlock, StagedEncoder, check_layers, run_stage
 from timbral.errors import check_ranges
 
 __all__ = ["SIZES", "ResnetConfig", "ResnetEncoder"]
@@ -52,7 +52,7 @@ SIZES = {
 """the larger sizes with published weights of WeSpeaker"""
 
 
-class BasicBlock(ResidualBlock):
+class BasicBlock(StageBlock):
     """Two 3 × 3 convolutions over (mel, time)."""
 
     expansion: ClassVar = 1
@@ -73,7 +73,7 @@ class BasicBlock(ResidualBlock):
         return relu_inside(out + self.shortcut_of(frames, inside), inside)
 
 
-class BottleneckBlock(ResidualBlock):
+class BottleneckBlock(StageBlock):
     """A 1 × 1, a 3 × 3 and a 1 × 1 convolution, the last with four times the channels."""
 
     expansion: ClassVar = 4

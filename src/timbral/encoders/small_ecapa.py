@@ -17,8 +17,8 @@ from timbral.encoders.ecapa import (
     ecapa_layer,
 )
 from timbral.encoders.layers.frames import at_least_float32
+from timbral.encoders.layers.layer_sum import WeightedLayerSum
 from timbral.encoders.layers.norm import BatchNorm
-from timbral.encoders.wavlm.encoder import WeightedLayerSum
 
 __all__ = ["TINY_ECAPA", "SmallEcapa", "SmallEcapaSizes"]
 

@@ -20,10 +20,10 @@ from timbral.encoders.layers.norm import FrameBatchNorm
 from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.errors import ConfigError
 
-__all__ = ["STRIDES", "ResidualBlock", "StagedEncoder", "check_layers", "run_stage"]
+__all__ = ["STRIDES", "StageBlock", "StagedEncoder", "check_layers", "run_stage"]
 
 STRIDES = (1, 2, 2, 2)
-"""of the first block of each stage, over mels and over time"""
+"""stride of the first block of each stage, over mels and over time"""
 
 
 def check_layers(layers: Sequence[int]) -> None:
@@ -34,7 +34,7 @@ def check_layers(layers: Sequence[int]) -> None:
         )
 
 
-class ResidualBlock(nn.Module):
+class StageBlock(nn.Module):
     """A block that adds its input to its output, (B, F, M, C) -> (B, F', M', C').
 
     If sizes change, the input passes a strided 1 × 1 convolution.
@@ -66,7 +66,7 @@ class StagedEncoder(SpeakerEncoder):
     """what the original implementation adds to the variance in its pooling"""
 
     def add_stages(
-        self, channels: int, layers: Sequence[int], block: Callable[[int, int, int], ResidualBlock]
+        self, channels: int, layers: Sequence[int], block: Callable[[int, int, int], StageBlock]
     ) -> int:
         """Add the stem and the stages; returns the channels of the last one.
 

@@ -41,7 +41,7 @@ class WavlmEcapaEncoder(PooledWavlm):
         f"{layer}.": f"pooling.{layer}."
         for layer in ("layer_sum", "input", "blocks", "mfa", "asp", "asp_bn", "fc")
     }
-    """before 2026-11-29, the layers of the head were attributes of the encoder"""
+    """until 2026-11-28, the layers of the head were attributes of the encoder itself"""
     config: WavlmEcapaConfig
 
     def __init__(self, config: WavlmEcapaConfig) -> None:

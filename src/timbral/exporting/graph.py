@@ -52,7 +52,7 @@ class WindowGraph(nn.Module):
         padding = max(frames, step) * self.network.hop_samples
         padded = functional.pad(waves, (0, padding))
         full_lengths = lengths * 0 + padded.shape[1]
-        ends = lengths if self.network.zero_frames_behind else full_lengths
+        ends = lengths if self.network.zero_frames_after_end else full_lengths
         features, _ = self.network.features(padded, ends)
         counts = self._counts(lengths)
         starts = torch.arange(0, features.shape[1] - frames + 1, step, device=waves.device)

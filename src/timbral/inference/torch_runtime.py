@@ -192,7 +192,7 @@ class TorchRuntime:
         samples = max(len(wave), (starts[-1] + windows.frames) * hop)
         padded = torch.zeros(1, samples, device=self.device)
         padded[0, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
-        end = len(wave) if self.network.zero_frames_behind else samples
+        end = len(wave) if self.network.zero_frames_after_end else samples
         features, _ = self.network.features(padded, torch.tensor([end], device=self.device))
         for start in starts:
             yield features[0, start : start + windows.frames]

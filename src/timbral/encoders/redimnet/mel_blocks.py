@@ -18,7 +18,7 @@ from timbral.encoders.layers.pooling import masked_mean
 __all__ = ["BLOCK_TYPES", "GroupedConv", "SqueezeAfterConv", "SqueezeChannels", "StrideConv"]
 
 SQUEEZE_EPSILON = 1e-6
-"""of the batch norms after blocks"""
+"""epsilon of the batch norms after blocks"""
 
 
 class StrideConv(nn.Conv2d):

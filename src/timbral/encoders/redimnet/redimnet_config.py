@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
-from timbral.errors import ConfigError, check_ranges
+from timbral.errors import ConfigError, check_choice, check_ranges
 
 __all__ = ["ATTENTION_HEADS", "RedimnetConfig", "StageSizes"]
 
@@ -59,9 +59,9 @@ class RedimnetConfig:
     channels: int = 24
     """channels of the first map; later maps have as many more as they have fewer mels"""
     mel_strides: tuple[int, ...] = (1, 2, 1, 2, 1, 2)
-    """of each stage, relative to its input"""
+    """stride of each stage over mels"""
     frame_strides: tuple[int, ...] = (1, 1, 2, 1, 2, 1)
-    """the same over time; the stride of a stage is the product up to it"""
+    """the same over time; a stage's frames have the product of all strides up to its own"""
     blocks: tuple[int, ...] = (2, 3, 4, 5, 4, 3)
     widths: tuple[int, ...] = (96, 144, 96, 96, 96, 192)
     """channels of the blocks"""
@@ -109,11 +109,7 @@ class RedimnetConfig:
             embedding_dim=(1, LARGEST_SIZE),
         )
         for name, allowed in (("block", BLOCKS), ("context", CONTEXTS), ("features", FEATURES)):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(
-                    f"encoder.{name} must be one of {', '.join(allowed)}, got "
-                    f"{getattr(self, name)!r}"
-                )
+            check_choice(f"encoder.{name}", getattr(self, name), allowed)
         if self.features == "kaldi" and (self.normalize_waves or self.hop_samples != KALDI_HOP):
             raise ConfigError(
                 f"encoder.features kaldi needs encoder.hop_samples {KALDI_HOP} and "
@@ -142,7 +138,12 @@ class RedimnetConfig:
                     f"encoder.{name} must be numbers from {low} to {high}"
                     f"{' (version 1)' if high == 1 else ''}, got {getattr(self, name)}"
                 )
-        if self.mels % math.prod(self.mel_strides) or self.frame_stride > LARGEST_SIZE:
+        if self.frame_stride > LARGEST_SIZE:
+            raise ConfigError(
+                f"the product of encoder.frame_strides must be at most {LARGEST_SIZE:,}, got "
+                f"{self.frame_strides}"
+            )
+        if self.mels % math.prod(self.mel_strides):
             raise ConfigError(
                 f"encoder.mels ({self.mels}) must be a multiple of the product of mel_strides, "
                 f"{self.mel_strides}"

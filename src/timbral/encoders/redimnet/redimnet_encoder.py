@@ -49,7 +49,7 @@ from timbral.encoders.redimnet.time_context import NORM_EPSILON, TimeContext
 __all__ = ["RedimnetEncoder"]
 
 MAP_EPSILON = 1e-5
-"""of the group norms of maps"""
+"""epsilon of the group norms of maps"""
 
 
 class Map(NamedTuple):

@@ -13,11 +13,11 @@ from timbral.encoders.redimnet.redimnet_config import ATTENTION_HEADS
 __all__ = ["NORM_EPSILON", "TimeContext"]
 
 NORM_EPSILON = 1e-6
-"""of all layer norms"""
+"""epsilon of all layer norms"""
 KERNELS = (7, 19, 31, 59)
-"""of the convolutions before the attention"""
+"""kernel sizes of the convolutions before the attention"""
 POSITION_KERNEL = 59
-"""of the convolution that encodes positions if there are no others"""
+"""kernel size of the convolution that encodes positions if there are no others"""
 
 
 class DepthwiseConv(nn.Conv1d):

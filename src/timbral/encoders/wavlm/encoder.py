@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.layers.conv import FrameConv
 from timbral.encoders.layers.frames import at_least_float32, frame_mask
+from timbral.encoders.layers.layer_sum import WeightedLayerSum
 from timbral.encoders.layers.linear import Linear
 from timbral.encoders.layers.pooling import statistics_pooling
 from timbral.encoders.wavlm.feature_encoder import FeatureEncoder
@@ -17,19 +17,6 @@ from timbral.encoders.wavlm.wavlm_config import TINY_SIZES, WavlmConfig
 from timbral.errors import MissingExtraError
 
 __all__ = ["WavlmEncoder"]
-
-
-class WeightedLayerSum(nn.Module):
-    """A learned weighted mean of hidden states (Yang et al., SUPERB, 2021)."""
-
-    def __init__(self, states: int) -> None:
-        super().__init__()
-        self.layer_weights = nn.Parameter(torch.ones(states) / states)
-
-    def forward(self, states: list[Tensor]) -> Tensor:
-        weights = torch.softmax(self.layer_weights, dim=0)
-        weighted = [weight * state for weight, state in zip(weights, states, strict=True)]
-        return torch.stack(weighted).sum(0)
 
 
 class XVectorHead(nn.Module):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timbral.encoders.base import LARGEST_SIZE, MOST_LAYERS
-from timbral.errors import ConfigError, check_ranges
+from timbral.errors import ConfigError, check_choice, check_ranges
 
 __all__ = ["TINY_SIZES", "WavlmConfig"]
 
@@ -90,10 +90,7 @@ class WavlmConfig:
         )
         fractions = ("hidden_dropout", "attention_dropout", "layerdrop", "mask_time_prob")
         check_ranges(self, "encoder", **dict.fromkeys(fractions, (0.0, 1.0)))
-        if self.feat_extract_norm not in ("group", "layer"):
-            raise ConfigError(
-                f"encoder.feat_extract_norm must be group or layer, got {self.feat_extract_norm!r}"
-            )
+        check_choice("encoder.feat_extract_norm", self.feat_extract_norm, ("group", "layer"))
         for name in ("num_attention_heads", "num_conv_pos_embedding_groups"):
             if self.hidden_size % getattr(self, name):
                 raise ConfigError(
@@ -111,5 +108,5 @@ class WavlmConfig:
         if not same_length or not in_range or not 1 <= len(numbers) <= MOST_LAYERS:
             raise ConfigError(
                 f"these need equally many values, from 1 to {LARGEST_SIZE:,} each: "
-                f"{', '.join((f'{name} {each}' for name, each in values.items()))}"
+                f"{', '.join(f'{name} {each}' for name, each in values.items())}"
             )
