@@ -137,7 +137,8 @@ def test_vectors_of_other_recordings_are_not_taken(
         first.unlink()
     else:
         shutil.copy(last, first)
-    with pytest.raises(DataError, match="recordings, of another corpus"):
+    match = f"recordings, of another corpus .*, or delete {vectors}/.embed and {output} to embed"
+    with pytest.raises(DataError, match=match):
         api.evaluate(embedder, trials, moved, output, vectors=vectors, draws=0)
     assert rows(vectors) == before
     assert (output / "scores.txt").read_bytes() == scores
@@ -154,6 +155,20 @@ def test_vectors_of_other_recordings_are_not_taken(
     assert vectors_for(embedder, third, vectors) == own
     root.rename(tmp_path / "fourth")
     assert vectors_for(embedder, tmp_path / "fourth", vectors) == vectors
+
+
+def test_the_folder_to_delete_is_that_of_the_results(
+    embedder: Embedder, root: Path, tmp_path: Path
+) -> None:
+    """Without the folder of vectors in it, the results would be refused next."""
+    trials, output = tmp_path / "a.txt", tmp_path / "out"
+    api.evaluate(embedder, trials, root, output, draws=0)
+    moved = shutil.copytree(root, tmp_path / "moved")
+    shutil.copy(recordings(moved)[-1], recordings(moved)[0])
+    with pytest.raises(DataError, match=f"another output folder, or delete {output} to embed"):
+        api.evaluate(embedder, trials, moved, output, draws=0)
+    shutil.rmtree(output)
+    assert api.evaluate(embedder, trials, moved, output, draws=0)
 
 
 def test_corrected_paths_of_a_list_keep_their_vectors(

@@ -116,11 +116,14 @@ ALLOWED_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None:
+def tie_folder(
+    folder: Folder, job: EmbedJob, *, of_lists: bool = False, results: Path | None = None
+) -> None:
     """Tie a folder of shards to a job; DataError if it belongs to another one.
 
     `of_lists`: whether the recordings are from lists of trials. Such a folder cannot be used for a
-    corpus, and vice versa, because each would replace the other's shards.
+    corpus, and vice versa, because each would replace the other's shards. `results`: a folder with
+    results from the vectors, which belongs to the other job, too; it may contain `folder`.
     """
     found = EmbedJob.of_folder(folder)
     if found is None:
@@ -137,7 +140,12 @@ def tie_folder(folder: Folder, job: EmbedJob, *, of_lists: bool = False) -> None
     differing = found.differing_words(job)
     if differing:
         reuse = REUSE if found.has_moved_to(job) and not of_lists else ""
+        others, deleted = "another output folder", folder.location
+        if results and Path(folder.location).is_relative_to(results.absolute()):
+            deleted = str(results)
+        elif results:
+            others, deleted = "other folders for vectors and output", f"{deleted} and {results}"
         raise DataError(
-            f"{folder.location}: contains vectors made with other {differing}; choose another "
-            f"output folder{reuse}, or delete {folder.location} to embed everything again"
+            f"{folder.location}: contains vectors made with other {differing}; choose {others}"
+            f"{reuse}, or delete {deleted} to embed everything again"
         )

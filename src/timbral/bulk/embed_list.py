@@ -45,6 +45,7 @@ def embed_recordings(
     root: str | Path,
     folder: Path,
     *,
+    results: Path | None = None,
     engine: Engine = DEFAULT_ENGINE,
     progress: EmbedProgress = lambda done, total, seconds, failures: None,
 ) -> ListSummary:
@@ -59,6 +60,7 @@ def embed_recordings(
         names: paths of the recordings, relative to `root` or absolute
         root: the folder or URL that relative paths refer to
         folder: the `embed` folder
+        results: a folder with results from the vectors in `folder`, for errors
         engine: how to parallelize
         progress: as for `embed_corpus`
 
@@ -72,7 +74,7 @@ def embed_recordings(
         job = EmbedJob.of(embedder, root)
         moved = follow_recordings(work, job)
         known = moved or KnownRows()
-        listed = _claim(work, job)
+        listed = _claim(work, job, results)
         if new := sorted(set(locations) - set(listed)):
             listed += new
             work.write(RECORDINGS_FILE, json.dumps(listed, ensure_ascii=False).encode())
@@ -95,12 +97,12 @@ def embed_recordings(
     return ListSummary(len(locations), failed)
 
 
-def _claim(work: Folder, job: EmbedJob) -> list[str]:
+def _claim(work: Folder, job: EmbedJob, results: Path | None) -> list[str]:
     """Tie a folder of shards to a job of lists; returns the recordings in it."""
     if work.read(RECORDINGS_FILE) is None and work.read(JOB_FILE) is None:
         # written first, so that a folder whose job was killed here is not taken for a corpus's
         work.write(RECORDINGS_FILE, b"[]")
-    tie_folder(work, job, of_lists=True)
+    tie_folder(work, job, of_lists=True, results=results)
     listed = read_names(work)
     assert listed is not None
     return listed

@@ -110,11 +110,12 @@ class EvaluationJob:
         return "these weights with other preprocessing, windows or precision"
 
 
-def claim_evaluation(folder: Path, job: EvaluationJob, earlier_roots: Collection[str] = ()) -> None:
+def claim_evaluation(folder: Path, job: EvaluationJob, earlier_roots: Collection[str] = ()) -> bool:
     """Claim a folder for the scores of `job`; DataError if it contains other scores, or anything
     else.
 
     Scores of the same recordings while they were in one of the `earlier_roots` are no other scores.
+    Returns whether it contains such scores.
     """
     claim_folder(folder, EVALUATION)
     found = EvaluationJob.of_folder(folder)
@@ -125,6 +126,7 @@ def claim_evaluation(folder: Path, job: EvaluationJob, earlier_roots: Collection
             f"{folder}: contains the scores of {job.difference(found)}; choose another `output`, "
             "or delete that folder first"
         )
+    return found not in (None, job)
 
 
 def store_job(folder: Path, job: EvaluationJob) -> None:

@@ -170,16 +170,19 @@ class ListEvaluation:
         progress: Progress,
     ) -> tuple[ListScores, ListSummary]:
         """The scores, and the summary of embedding; scores and failures are also written."""
+        results = None
         if self.output is not None:
             list_sha256 = file_sha256(self.trials)
             job = EvaluationJob.of(self.embedder, list_sha256, self.root, self.options)
             earlier = earlier_roots(vectors, EmbedJob.of(self.embedder, self.root))
-            claim_evaluation(self.output, job, earlier)
+            if claim_evaluation(self.output, job, earlier):
+                results = self.output
         embedded = embed_recordings(
             self.embedder,
             self._files.locations(recordings.recordings.to_pylist()),
             self.root,
             vectors,
+            results=results,
             engine=engine,
             progress=lambda done, total, seconds, failures: progress(done, total),
         )
