@@ -33,8 +33,10 @@ def test_lists_of_clones(tmp_path: Path) -> None:
         (
             "a.txt",
             "one two three\n",
-            r"a\.txt:1: a line should contain the synthesized .* got 3 words",
+            r"a\.txt:1: a line should contain the synthesized .* got 'one two three'",
         ),
+        ("f.txt", "a.wav|b.wav|text\n", r"by one \| in each line; got 'a\.wav\|b\.wav\|text'"),
+        ("g.txt", "a.wav|b.wav\nc.wav\n", r"g\.txt:1: .* got 'a\.wav\|b\.wav'"),
         ("b.txt", "a|b|c|d\n", r"b\.txt:1: is a line of meta\.lst; give that file as `meta`"),
         ("c.txt", "", r"c\.txt: contains no clone"),
         ("d.csv", "synthesized,ref\na,b\n", "has no column 'reference'.*it has: synthesized, ref"),
@@ -43,6 +45,21 @@ def test_lists_of_clones(tmp_path: Path) -> None:
         (tmp_path / name).write_text(content)
         with pytest.raises(DataError, match=words):
             read_clone_list(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("line", "pair"),
+    [
+        ("a.wav|b.wav", ("a.wav", "b.wav")),
+        ("my a.wav | my b.flac", ("my a.wav", "my b.flac")),
+        ("a|1.wav b.wav", ("a|1.wav", "b.wav")),  # the bar belongs to the name
+        ("a.wav|1.wav\tb.wav", ("a.wav|1.wav", "b.wav")),
+    ],
+)
+def test_pairs_with_a_bar(tmp_path: Path, line: str, pair: tuple[str, str]) -> None:
+    (tmp_path / "pairs.txt").write_text(f"{line}\n")
+    [clone] = read_clone_list(tmp_path / "pairs.txt")
+    assert (clone.synthesized, clone.reference) == tuple(f"{tmp_path}/{name}" for name in pair)
 
 
 def test_meta_lst(tmp_path: Path) -> None:

@@ -182,6 +182,26 @@ def test_bars_of_coqui_separate_columns(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "|path|speaker|text|\n|---|---|---|\n|a, b.wav|x|\\||\n|c.wav|y||\n",
+        "path | speaker | text\n:--- | :-: | --:\na, b.wav | x | \\|\n\n| c.wav | y | |\n",
+    ],
+)
+def test_the_rule_of_a_markdown_table_is_no_recording(tmp_path: Path, content: str) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text(content)
+    rows = find_utterances(table)
+    assert [(row.utterance, row.speaker, row.further["text"]) for row in rows] == [
+        ("a, b", "x", "|"),
+        ("c", "y", None),
+    ]
+    table.write_text("|path|speaker|\n|--|--|\n|a.wav|x|\n|b.wav|\n")
+    with pytest.raises(DataError, match=r"a\.csv:4: has 1 values, but the header has 2"):
+        find_utterances(table)
+
+
 def test_a_quotation_over_several_rows_with_bars_joins_none(tmp_path: Path) -> None:
     """Else the first would get the last one's speaker; a value in quotes may contain a bar."""
     table = tmp_path / "a.csv"

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from timbral.data.text_columns import TABLE_SUFFIXES, read_text_columns
+from timbral.audio.decode import AUDIO_SUFFIXES
+from timbral.data.text_columns import BAR, TABLE_SUFFIXES, read_text_columns
 from timbral.errors import DataError
 from timbral.io.storage import location_below
-from timbral.io.text import read_lines, split_words
+from timbral.io.text import BLANKS, read_lines, split_words
 
 __all__ = ["ListedClone", "read_clone_list", "read_meta"]
 
@@ -36,9 +37,9 @@ class ListedClone:
 def read_clone_list(path: Path) -> list[ListedClone]:
     """Read a table with the columns `synthesized` and `reference`, or lines of two paths.
 
-    The columns `name`, `speaker` and `system` are optional. Paths of a line are separated by tabs
-    if it has any, else by spaces. They are relative to the list's folder. Raises DataError with the
-    line.
+    The columns `name`, `speaker` and `system` are optional. Two paths are separated by a tab if the
+    list has any, by a bar if each line has one after a recording, else by spaces. They are relative
+    to the list's folder. Raises DataError with the line.
     """
     rows = _table_rows(path) if path.suffix.lower() in TABLE_SUFFIXES else _line_rows(path)
     if not rows:
@@ -99,19 +100,30 @@ def _table_rows(path: Path) -> list[dict[str, str]]:
 def _line_rows(path: Path) -> list[dict[str, str]]:
     lines = read_lines(path, "a list of clones")
     has_tabs = any("\t" in line for _, line in lines)
+    has_bars = not has_tabs and all(map(_is_pair_with_bar, (line for _, line in lines)))
     rows = []
     for number, line in lines:
-        if line.count("|") >= 3:
+        if line.count(BAR) >= 3:
             raise DataError(f"{path}:{number}: is a line of meta.lst; give that file as `meta`")
-        words = line.split("\t") if has_tabs else split_words(line)
+        if has_bars:
+            words = [each.strip(BLANKS) for each in line.split(BAR)]
+        else:
+            words = line.split("\t") if has_tabs else split_words(line)
         if len(words) != 2:
             raise DataError(
                 f"{path}:{number}: a line should contain the synthesized recording and its "
-                f"reference, got {len(words)} words; if paths contain spaces, separate them by "
-                "tabs"
+                "reference, separated by a space; if paths contain spaces, by a tab or by one | "
+                f"in each line; got {line[:80]!r}"
             )
         rows.append(dict(zip(COLUMNS, words, strict=False)))
     return rows
+
+
+def _is_pair_with_bar(line: str) -> bool:
+    """Whether a line is ``a.wav|b.wav``; the bar in ``a|1.wav b.wav`` belongs to a name."""
+    first, *others = line.split(BAR)
+    suffix = Path(first.rstrip(BLANKS)).suffix.lower()
+    return len(others) == 1 and suffix in AUDIO_SUFFIXES and bool(others[0].strip(BLANKS))
 
 
 def read_meta(path: Path) -> list[ListedClone]:

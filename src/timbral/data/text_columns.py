@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -22,12 +23,16 @@ import pyarrow.parquet
 from timbral.errors import DataError, first_line
 from timbral.io.text import open_text
 
-__all__ = ["TABLE_SUFFIXES", "read_text_columns"]
+__all__ = ["BAR", "TABLE_SUFFIXES", "read_text_columns"]
 
 BATCH_ROWS = 8192
 BAR = "|"
 CSV_DELIMITERS = f",;{BAR}"
 """in a CSV, the first of these that is in its header"""
+ESCAPED_BAR = "\\|"
+MARKDOWN_BAR = re.compile(r"(?<!\\)\|")
+MARKDOWN_RULE = re.compile(":?-+:?")
+"""a value of the second line of a Markdown table, such as ``|---|:---:|``"""
 OTHER_DELIMITERS = ";|\t,"
 
 Row = Sequence[str | None]
@@ -50,11 +55,42 @@ def read_text_columns(path: Path, wanted: Collection[str]) -> tuple[pa.Table, li
 
 
 def _read_csv(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
-    """Excel writes semicolons where a comma is the decimal point, Coqui TTS bars."""
+    """Excel writes semicolons where a comma is the decimal point, Coqui TTS and Markdown bars."""
     with open_text(path) as file:
-        header = file.readline()
+        header, below = file.readline(), file.readline()
+    if BAR in below and all(map(MARKDOWN_RULE.fullmatch, _markdown_values(below))):
+        return _read_markdown(path, wanted)
     delimiter = next((each for each in CSV_DELIMITERS if each in header), ",")
     return _read_delimited(path, delimiter, wanted)
+
+
+def _read_markdown(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
+    """A Markdown table: ``| path | speaker |`` above ``|---|---|``."""
+    with open_text(path) as file:
+        names = _markdown_values(file.readline())
+        next(file)  # the rule below the header
+        columns = _positions(path, names, wanted)
+        return _table(columns, _markdown_rows(path, file, len(names)), path), names
+
+
+def _markdown_rows(path: Path, file: TextIO, count: int) -> Iterator[list[str]]:
+    for number, line in enumerate(file, start=3):
+        if not line.strip():
+            continue
+        values = _markdown_values(line)
+        if len(values) != count:
+            raise DataError(
+                f"{path}:{number}: has {len(values)} values, but the header has {count}"
+            )
+        yield values
+
+
+def _markdown_values(line: str) -> list[str]:
+    """The values of a line; bars at both ends may be left out, others in values are written \\|."""
+    inner = line.strip().removeprefix(BAR)
+    if inner.endswith(BAR) and not inner.endswith(ESCAPED_BAR):
+        inner = inner[:-1]
+    return [each.strip().replace(ESCAPED_BAR, BAR) for each in MARKDOWN_BAR.split(inner)]
 
 
 def _read_tsv(path: Path, wanted: Collection[str]) -> tuple[pa.Table, list[str]]:
