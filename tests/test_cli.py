@@ -284,6 +284,22 @@ def test_mistakes_are_one_line_and_exit_code_2(
         assert "Traceback" not in output, name
 
 
+@pytest.mark.parametrize("verb", ["verify", "identify", "check"])
+def test_a_recording_that_cannot_be_used_is_exit_code_1(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path, verb: str
+) -> None:
+    """Scripts can then tell it from a mistake in their command."""
+    recording, bad = sorted(voices.glob("*/*.ogg"))[0], tmp_path / "bad.wav"
+    bad.write_bytes(b"no audio at all")
+    gallery = tmp_path / "g.db"
+    assert ask("enroll", gallery, "one", recording, "--encoder", run, "--force").code == 0
+    words = {"verify": [run], "identify": [gallery, "--encoder", run], "check": []}[verb]
+    for option in ([], ["--exit-code"]):
+        answer = ask(verb, *words, recording, bad, *option)
+        assert answer.code == 1
+        assert "bad.wav: cannot be read as audio" in answer.err
+
+
 def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
     """Which takes seconds."""
     (tmp_path / "t.txt").write_text("1 a b\n")

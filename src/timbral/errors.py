@@ -12,7 +12,7 @@
     └── TrainingError       a run cannot start or continue
 
 Every message says what came, what is allowed and what to do. The command line prints it without
-a traceback and ends with exit code 2.
+a traceback and ends with exit code 2, or 1 if only a recording cannot be used.
 """
 
 from __future__ import annotations
