@@ -110,8 +110,10 @@ def run(
         _print_decision(decision)
     for warning in decision.warnings:
         print(f"note: {name_flags(warning, 'verify')}", file=sys.stderr)
-    if not exit_code:
-        return OK
+    return _code(decision) if exit_code else OK
+
+
+def _code(decision: Decision) -> int:
     if decision.same is None:
         return UNDECIDED
     return OK if decision.same else DIFFERENT
