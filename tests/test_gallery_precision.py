@@ -79,9 +79,26 @@ def test_another_precision_is_told_when_it_is_enrolled(
             assert [remark in each for each in done.warnings].count(True) == told
         assert created.precisions() == {"bf16": 2, "fp32": 1}
         api.embed(other, voices, tmp_path / "e", pattern="*_00.ogg")
-        created.enroll_embeddings(tmp_path / "e", evidence_of(other), force=True)
+        some = created.enroll_embeddings(tmp_path / "e", evidence_of(other), force=True)
+        assert some.warnings == ()  # the gallery has some of these already
         assert created.precisions().keys() == {"bf16", "fp32"}
         assert created.precisions()["bf16"] > 2
+
+
+def test_another_precision_is_told_when_vectors_are_enrolled(
+    run: Path, voices: Path, tmp_path: Path, ask: Ask
+) -> None:
+    one, other = (api.load_encoder(run, device="cpu", precision=each) for each in ("fp32", "bf16"))
+    for name, encoder in (("one", one), ("other", other)):
+        api.embed(encoder, voices, tmp_path / name, pattern="*_00.ogg")
+    words = ("enroll", tmp_path / "g.db", "--force", "--encoder", run, "--embeddings")
+    assert "computed in" not in ask(*words, tmp_path / "one").err
+    assert "computed in" not in ask(*words, tmp_path / "one").err
+    told = ask(*words, tmp_path / "other", "--json")
+    remark = "computed in bf16, other vectors of the gallery in fp32"
+    assert remark in told.err
+    assert remark in json.loads(told.out)["warnings"][0]
+    assert "computed in" not in ask(*words, tmp_path / "other").err
 
 
 @pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.slow)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -68,7 +68,9 @@ class Enroller:
             refusals = (*refused, *dict.fromkeys(found.values()))
             accepted = [each for row, each in enumerate(given) if row not in found]
             is_refused = bool(refusals and not (partial or force)) or not accepted
-            warnings = _other_precision(self._store.some_precisions(), accepted)
+            warnings = _other_precision(
+                self._store.some_precisions(), {each.precision for each in accepted}
+            )
             if not force:
                 known = enrolled.recordings if enrolled else ()
                 warnings += guard.remarks(accepted, [each for each in known if not each.mapped])
@@ -95,6 +97,7 @@ class Enroller:
             else EmbeddedSpeakers.read(embeddings)
         )
         self._encoder.check_same(speakers.encoder, self._store.location)
+        other_precision = _other_precision(self._store.some_precisions(), {speakers.precision})
         unchanged = done = 0
         enrolled: list[Enrollment] = []
         refused: dict[str, Sequence[Refusal]] = {}
@@ -118,7 +121,8 @@ class Enroller:
             done += len(block)
             progress(done, len(speakers))
         recordings = sum(len(each.accepted) for each in enrolled)
-        return EnrolledSpeakers(len(enrolled), unchanged, recordings, refused)
+        warnings = other_precision if enrolled else ()
+        return EnrolledSpeakers(len(enrolled), unchanged, recordings, refused, warnings)
 
     def _refusals(
         self,
@@ -180,12 +184,9 @@ def _llrs_of_refused(
     return llrs
 
 
-def _other_precision(
-    precisions: Collection[str], recordings: Sequence[EnrolledRecording]
-) -> tuple[str, ...]:
-    """A warning if a gallery of vectors in these precisions has none in those of the recordings."""
-    before = sorted(precisions)
-    new = sorted({each.precision for each in recordings} - {"", *before})
+def _other_precision(precisions: Collection[str], given: Set[str]) -> tuple[str, ...]:
+    """A warning if a gallery of vectors in these precisions has none in some of those given."""
+    before, new = sorted(precisions), sorted(given - {"", *precisions})
     if not before or not new:
         return ()
     return (

@@ -30,6 +30,8 @@ class EnrolledSpeakers:
     """recordings that were enrolled"""
     refused: Mapping[str, Sequence[Refusal]]
     """the reasons for each voice that was not enrolled"""
+    warnings: tuple[str, ...] = ()
+    """a remark if the vectors were computed in another precision than the gallery's"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,13 @@ class EmbeddedSpeakers:
     def __len__(self) -> int:
         return len(self.table["speaker"].unique())
 
+    @property
+    def precision(self) -> str:
+        """The precision in which the vectors were computed; empty if unknown."""
+        from timbral.embeddings.precision import precision_of
+
+        return precision_of(self.table)
+
     def __iter__(self) -> Iterator[tuple[str, list[EnrolledRecording]]]:
         """Each speaker with their recordings."""
         from timbral.embeddings.table import group_rows
@@ -85,9 +94,7 @@ class EmbeddedSpeakers:
 
     def recordings(self, rows: Ints) -> list[EnrolledRecording]:
         """The recordings in some rows (N,) of the table."""
-        from timbral.embeddings.precision import precision_of
-
-        precision = precision_of(self.table)
+        precision = self.precision
         columns = ["path", "duration_seconds", "speech_seconds", "bandwidth_hz", "snr_db", "risks"]
         columns = [name for name in columns if name in self.table.column_names]
         values = self.table.select(columns).take(rows).to_pylist()

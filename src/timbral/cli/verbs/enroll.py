@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -205,7 +205,7 @@ def _report(enrollment: Enrollment, gallery: str, json: bool) -> int:
             "warnings": enrollment.warnings,
         }
         print(dumps(content, indent=2, ensure_ascii=False))
-        _warn(enrollment)
+        _warn(enrollment.warnings)
         return failed
     for each in enrollment.refused:
         print(f"refused: {each.recording}: {each.reason}", file=sys.stderr)
@@ -215,12 +215,12 @@ def _report(enrollment: Enrollment, gallery: str, json: bool) -> int:
         f"{what} of {count(enrollment.num_recordings, 'recording')}, "
         f"{enrollment.speech_seconds:.1f} s of speech"
     )
-    _warn(enrollment)
+    _warn(enrollment.warnings)
     return failed
 
 
-def _warn(enrollment: Enrollment) -> None:
-    for warning in enrollment.warnings:
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
         print(f"note: {name_flags(warning, 'enroll')}", file=sys.stderr)
 
 
@@ -274,6 +274,7 @@ def _report_speakers(speakers: EnrolledSpeakers, gallery: str, json: bool, force
             "num_unchanged": speakers.num_unchanged,
             "num_recordings": speakers.num_recordings,
             "refused": refused,
+            "warnings": speakers.warnings,
         }
         print(dumps(content, indent=2, ensure_ascii=False))
     else:
@@ -287,4 +288,5 @@ def _report_speakers(speakers: EnrolledSpeakers, gallery: str, json: bool, force
         )
         if refused and not force:
             print("--force enrolls refused voices without the checks", file=sys.stderr)
+    _warn(speakers.warnings)
     return SOME_FAILED if refused else OK
