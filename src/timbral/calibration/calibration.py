@@ -59,12 +59,12 @@ class FittedOn:
     num_targets: int
     num_nontargets: int
     cllr: float
-    """in bits, cross-validated over speakers"""
+    """Cllr in bits, cross-validated over speakers"""
     cllr_low: float
     cllr_high: float
     """95 % interval over speakers"""
     min_cllr: float
-    """in bits, with the best order-preserving calibration of these scores"""
+    """Cllr in bits of the best order-preserving calibration of these scores"""
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,13 @@ class Calibration:
     offset: tuple[float, ...]
     """(1,), or (6,): coefficients of 1 and `FEATURES`"""
     scale: tuple[float, ...]
-    """as for `offset`"""
+    """coefficients of the slope over the cosine, as many as for `offset`"""
     ranges: Ranges
     """ranges of the measures in the data"""
     limits: tuple[float, float]
     """lowest and highest llr that this amount of data can support"""
     points: tuple[OperatingPoint, ...]
-    """in rising order of llr"""
+    """error rates and their bounds at thresholds, in rising order of llr"""
     fitted_on: FittedOn
     nuisance: tuple[tuple[float, ...], ...] = ()
     """(D, E) orthonormal directions to remove from both vectors before their cosine; empty: none"""
@@ -107,6 +107,7 @@ class Calibration:
 
     @property
     def uses_conditions(self) -> bool:
+        """Whether the llr depends on the conditions of the recordings, not only on the cosine."""
         return len(self.offset) > 1
 
     def compensate(self, vectors: Vectors) -> Vectors:

@@ -30,9 +30,9 @@ class Conditions:
     speech_seconds: Floats
     """net speech, above 0"""
     bandwidth_hz: Floats
-    """above 0"""
+    """bandwidth, above 0"""
     snr_db: Floats
-    """at most `MAX_SNR_DB`"""
+    """speech over noise, at most `MAX_SNR_DB`"""
 
     @classmethod
     def of(cls, measured: Sequence[Quality]) -> Self:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration, FittedOn
+from timbral.calibration.calibration import Calibration
 from timbral.calibration.calibration_file import CALIBRATION, CALIBRATION_FILE, write_calibration
 from timbral.calibration.conditions import Ranges
 from timbral.errors import ConfigError
 from timbral.evaluation.calibration_source import CalibrationSource
 from timbral.io.outputs import claim_file
 from timbral.io.types import Progress
-from timbral.scoring.calibration_fit import DIRECTIONS, Fit, TrialData, fit_trials
+from timbral.scoring.calibration_fit import DIRECTIONS, TrialData, fit_trials
 
 __all__ = ["calibrate"]
 
@@ -85,40 +85,30 @@ def calibrate(
     tried = DIRECTIONS if directions is None else (directions,)
     fit = fit_trials(data, ranges, source.recordings, directions=tried, measured=source.measured)
     calibration = Calibration(
-        source.encoder,
-        source.weights_sha256,
-        source.embedding_sha256,
-        fit.offset,
-        fit.scale,
-        ranges,
-        fit.limits,
-        fit.points,
-        _fitted_on(fit, data, description or source.description),
-        tuple(tuple(row) for row in fit.nuisance.tolist()),
-        source.measured,
-        fit.short_seconds,
-        fit.short_points,
+        encoder=source.encoder,
+        weights_sha256=source.weights_sha256,
+        embedding_sha256=source.embedding_sha256,
+        offset=fit.offset,
+        scale=fit.scale,
+        ranges=ranges,
+        limits=fit.limits,
+        points=fit.points,
+        fitted_on=fit.fitted_on(data, description or source.description, _hash(data)),
+        nuisance=tuple(tuple(row) for row in fit.nuisance.tolist()),
+        measured=source.measured,
+        short_seconds=fit.short_seconds,
+        short_points=fit.short_points,
     )
     write_calibration(path, calibration)
     return calibration
 
 
-def _fitted_on(fit: Fit, data: TrialData, description: str) -> FittedOn:
+def _hash(data: TrialData) -> str:
+    """The SHA-256 of scores, labels, speakers and conditions."""
     digest = hashlib.sha256()
     for column in (data.scores, data.labels, data.first, data.second):
         digest.update(np.ascontiguousarray(column).tobytes())
     for side in (data.first_conditions, data.second_conditions):
         for measures in vars(side).values():
             digest.update(np.ascontiguousarray(measures, dtype=np.float64).tobytes())
-    targets = int(data.labels.sum())
-    return FittedOn(
-        description,
-        digest.hexdigest(),
-        len(np.union1d(data.first, data.second)),
-        targets,
-        len(data.labels) - targets,
-        fit.cllr,
-        fit.cllr_interval.low,
-        fit.cllr_interval.high,
-        fit.min_cllr,
-    )
+    return digest.hexdigest()

@@ -30,7 +30,7 @@ from timbral.scoring.trial_vectors import TrialVectors
 __all__ = ["CalibrationSource"]
 
 Speakers = str | Path | Mapping[str, str] | None
-"""as for `calibrate`"""
+"""the speaker of each name, a file of them, or None, as for `calibrate`"""
 
 
 @dataclass(frozen=True)

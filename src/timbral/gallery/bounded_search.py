@@ -28,7 +28,7 @@ __all__ = ["BoundedSearch", "pays_off"]
 
 LEAST_VECTORS = 50_000
 MOST_QUERIES = 2
-"""for more queries at a time, one product of matrices is as fast"""
+"""most queries at a time for which bounds pay off; for more, one product of matrices is as fast"""
 BLOCK_ROWS = 16_384
 SAMPLE_ROWS = 16_384
 """how many of the vectors determine the directions"""
@@ -44,7 +44,7 @@ full"""
 MOST_WHOLE = 16
 """if more than one vector in this many must be multiplied in full, all are, in order"""
 ROUNDING = 1e-5
-"""above the rounding error of sums of a few hundred products of unit vectors in float32"""
+"""more than the rounding error of a product of unit vectors of a few hundred float32 numbers"""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from timbral.calibration.calibration import Calibration, FittedOn
+from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Ranges
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError
@@ -38,7 +38,7 @@ class PairedVectors:
     """(N, F)"""
     speakers: tuple[str, ...]
     recordings: Sequence[EnrolledRecording]
-    """from the table of the new vectors"""
+    """the rows of the table of new vectors, with their measures"""
 
     @classmethod
     def read(
@@ -108,28 +108,20 @@ def calibrate_bridge(
     )
     ranges = Ranges.of(conditions)
     fit = fit_trials(data, ranges)
-    targets = int(data.labels.sum())
-    fitted_on = FittedOn(
-        f"recordings embedded by {old.name} and by {new.name}",
-        hashlib.sha256(np.ascontiguousarray(unit_length(paired.old)).tobytes()).hexdigest(),
-        len(np.unique(speakers)),
-        targets,
-        len(first) - targets,
-        fit.cllr,
-        fit.cllr_interval.low,
-        fit.cllr_interval.high,
-        fit.min_cllr,
-    )
     return Calibration(
-        f"{old.name} mapped to {new.name}",
-        new.weights_sha256,
-        new.embedding_sha256,
-        fit.offset,
-        fit.scale,
-        ranges,
-        fit.limits,
-        fit.points,
-        fitted_on,
+        encoder=f"{old.name} mapped to {new.name}",
+        weights_sha256=new.weights_sha256,
+        embedding_sha256=new.embedding_sha256,
+        offset=fit.offset,
+        scale=fit.scale,
+        ranges=ranges,
+        limits=fit.limits,
+        points=fit.points,
+        fitted_on=fit.fitted_on(
+            data,
+            f"recordings embedded by {old.name} and by {new.name}",
+            hashlib.sha256(np.ascontiguousarray(unit_length(paired.old)).tobytes()).hexdigest(),
+        ),
     )
 
 

@@ -46,7 +46,7 @@ class DisagreeingRecording:
     """number of the recording in the gallery"""
     source: str
     llr: float
-    """of this recording and all others of the voice; below 0 it is rather another speaker's"""
+    """llr of this recording and all others of the voice; below 0 another speaker is more likely"""
 
 
 @dataclass(frozen=True)

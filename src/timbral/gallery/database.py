@@ -77,8 +77,8 @@ UPGRADES = {
         "CREATE INDEX recordings_precision ON recordings (precision)",
     )
 }
-"""by version: what turns a gallery into one of the next version when it is opened; processes of the
-old version that have it open are not disturbed"""
+"""for each older version, the statements that turn its galleries into those of the next version
+when they are opened; processes of the old version that have them open are not disturbed"""
 
 
 class Database(Protocol):

@@ -29,7 +29,7 @@ __all__ = [
 UNKNOWN_COSINE = 0.45
 """threshold for an unknown encoder; that of campplus-zh-en for 4 s of speech"""
 CERTAIN_LLR = 2.0
-"""docs/gallery.md has the rates"""
+"""recordings that are less alike than this are remarked on; docs/gallery.md has the rates"""
 SLOPE = 20.0
 """llr per cosine of 1; campplus-zh-en's calibration has 22"""
 

@@ -214,7 +214,7 @@ class Guard:
     ) -> tuple[str, ...]:
         """Remarks on accepted recordings that are only a little like the others of their voice.
 
-        Of two recordings, which are equally unlike, on the one with less speech.
+        Two recordings are equally unlike each other; the one with less speech gets the remark.
 
         Args:
             accepted: the recordings to enroll

@@ -9,17 +9,16 @@ __all__ = ["Candidate", "Identification", "without_speech"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """An enrolled voice that a recording may be of."""
+    """An enrolled voice whose speaker may be that of a recording."""
 
     name: str
     score: float
-    """cosine of the recording's vector and the voice's"""
+    """cosine between the recording's vector and the voice's"""
     llr: float | None
     """natural logarithm of the likelihood ratio, this voice : somebody else; None without a
-    calibration, or without speech"""
+    calibration, and for a recording without speech"""
     probability: float | None
-    """probability that the recording is of this voice; None without a calibration, or without
-    speech"""
+    """probability that the recording's speaker is this voice's; None in the same cases"""
     enroll_again: bool = False
     """whether the voice should be enrolled again, because a migration lost too much of it"""
 
@@ -34,22 +33,22 @@ class Identification:
     recording: str
     """name of the recording"""
     name: str | None
-    """name of the voice; None: no enrolled speaker, as far as can be said, and without speech"""
+    """name of the voice; None if no voice can be named, as for a recording without speech"""
     candidates: tuple[Candidate, ...]
     """the likeliest first; empty for an empty gallery"""
     nobody: float | None
-    """probability that the speaker is not enrolled; None without a calibration, or without
-    speech"""
+    """probability that the speaker is not enrolled; None without a calibration, and for a
+    recording without speech"""
     num_voices: int
     prior: float
     """prior probability that the speaker is enrolled"""
     threshold: float | None
-    """lowest llr at which the likeliest voice is named (a cosine without a calibration); None if no
-    rate was given (a voice is then named if its probability exceeds one half), and without
-    speech"""
+    """lowest llr at which the likeliest voice is named, or the lowest cosine without a calibration.
+    None if no rate was given: a voice is then named if its probability exceeds one half. Also None
+    for a recording without speech"""
     false_accept_bound: float | None
     """bound, with 95 % confidence, on the fraction of strangers who get any name; None if no rate
-    was given or none can be promised for this recording, and without speech"""
+    was given, if none can be promised for this recording, and for one without speech"""
     warnings: tuple[str, ...]
     """reasons why the answer may be less reliable"""
     why: str

@@ -24,7 +24,7 @@ from timbral.gallery.identification import Candidate, Identification, without_sp
 from timbral.gallery.posterior import posterior
 from timbral.gallery.search_rates import SearchRates
 from timbral.gallery.searched_recordings import SearchedRecording, read_recordings
-from timbral.gallery.voice_search import Voices
+from timbral.gallery.voice_search import Found, Voices
 from timbral.io.types import Floats
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ __all__ = ["Identifier"]
 
 
 @dataclass(frozen=True)
-class _Least:
-    """The lowest llr at which a voice is named."""
+class _Threshold:
+    """The lowest llr at which a voice is named, for a promised rate."""
 
     llr: float
     reached: float
-    """bound, with 95 % confidence, on strangers' searches that reach it"""
+    """bound, with 95 % confidence, on the fraction of strangers' searches that reach it"""
     refusal: str = ""
     """why the bound does not hold for a recording; empty: it holds"""
 
@@ -102,7 +102,7 @@ class Identifier:
         Arguments and errors as for an Identifier.
         """
         other = copy.copy(self)
-        vars(other).pop("_least_of_short", None)
+        vars(other).pop("_threshold_of_short", None)
         other._ask(top, false_accept, prior)
         return other
 
@@ -110,7 +110,7 @@ class Identifier:
         _check(top, prior)
         self.prior, self._top = prior, top
         self._false_accept = false_accept if self._voices.count else None
-        self._least = None if self._false_accept is None else self._promised(self._false_accept)
+        self._threshold = None if self._false_accept is None else self._promised(self._false_accept)
 
     @property
     def is_calibrated(self) -> bool:
@@ -127,15 +127,15 @@ class Identifier:
         """Recordings with less net speech than this have separate rates; 0: none have."""
         return max((each.short_seconds for _, each in self._voices.calibrations), default=0.0)
 
-    def _promised(self, false_accept: float) -> _Least:
+    def _promised(self, false_accept: float) -> _Threshold:
         """The threshold for all recordings; ConfigError for a rate that cannot be promised."""
         llr = self.rates.threshold(false_accept)
-        return _Least(llr, self.rates.bound(llr))
+        return _Threshold(llr, self.rates.bound(llr))
 
     @cached_property
-    def _least_of_short(self) -> _Least:
+    def _threshold_of_short(self) -> _Threshold:
         """The threshold for recordings with little speech; that for all if none is promised."""
-        assert self._least is not None
+        assert self._threshold is not None
         assert self._false_accept is not None
         try:
             rates = self._rates.of_less_speech(self._short_seconds)
@@ -146,13 +146,15 @@ class Identifier:
                 f"than {self._short_seconds:g} s of net speech; more of such are needed in the "
                 "gallery or among the `strangers`"
             )
-            return replace(self._least, refusal=refusal)
-        return _Least(llr, rates.bound(llr))
+            return replace(self._threshold, refusal=refusal)
+        return _Threshold(llr, rates.bound(llr))
 
-    def _least_of(self, searched: Conditions) -> _Least | None:
+    def _threshold_of(self, searched: Conditions) -> _Threshold | None:
         """The threshold for a recording; None if no rate was requested."""
         is_short = float(searched.speech_seconds[0]) < self._short_seconds
-        return self._least_of_short if self._least is not None and is_short else self._least
+        if self._threshold is None:
+            return None
+        return self._threshold_of_short if is_short else self._threshold
 
     def identify(self, recording: Recording, sample_rate: float | None = None) -> Identification:
         """Search one recording; raises AudioError if it cannot be used."""
@@ -180,58 +182,71 @@ class Identifier:
     def identify_searched(self, searched: SearchedRecording) -> Identification:
         """Search one recording that already has its vector and measures."""
         if not self._voices.count:
-            why = "the gallery is empty"
             return Identification(
-                searched.name, None, (), 1.0, 0, self.prior, None, None, searched.risks(), why
+                recording=searched.name,
+                name=None,
+                candidates=(),
+                nobody=1.0,
+                num_voices=0,
+                prior=self.prior,
+                threshold=None,
+                false_accept_bound=None,
+                warnings=searched.risks(),
+                why="the gallery is empty",
             )
         found = self._voices.likeliest(unit_length(searched.vector[None]), searched.conditions)
+        candidates, nobody = self._candidates(found)
+        threshold = self._threshold_of(searched.conditions)
+        likeliest = found.rows[0, 0]
+        outside = self._range_warnings(likeliest, searched.conditions)
+        if threshold is not None and outside and not threshold.refusal:
+            threshold = replace(threshold, refusal=NO_PROMISE)
+        is_named = _is_named(float(found.llrs[0, 0]), candidates[0].probability, threshold)
+        identified = Identification(
+            recording=searched.name,
+            name=candidates[0].name if is_named else None,
+            candidates=candidates,
+            nobody=nobody,
+            num_voices=self._voices.count,
+            prior=self.prior,
+            threshold=self._shown_threshold(threshold),
+            false_accept_bound=None if threshold is None else threshold.bound,
+            warnings=(
+                *outside,
+                *([] if threshold is None or not threshold.refusal else [threshold.refusal]),
+                *searched.risks(self.is_calibrated and self._is_narrow(likeliest)),
+            ),
+            why=self._why(is_named, threshold),
+        )
+        return identified if searched.holds_speech else without_speech(identified)
+
+    def _candidates(self, found: Found) -> tuple[tuple[Candidate, ...], float | None]:
+        """The likeliest voices of one search, and the probability of nobody, if there is one."""
         rows, cosines, llrs = found.rows[0], found.cosines[0], found.llrs[0]
-        is_calibrated = self.is_calibrated
         probabilities: Floats | None = None
         nobody = None
-        if is_calibrated:  # the data show no stronger evidence against a voice than the limit
+        if self.is_calibrated:  # the data show no stronger evidence against a voice than the limit
             seen = np.maximum(llrs, min(each.limits[0] for _, each in self._voices.calibrations))
             probabilities, nobody = posterior(
                 seen, self._voices.count, self.prior, self.rates.least
             )
         candidates = tuple(
             Candidate(
-                self._voices.names[rows[rank]],
-                float(cosines[rank]),
-                float(llrs[rank]) if is_calibrated else None,
-                None if probabilities is None else float(probabilities[rank]),
-                self._voices.names[rows[rank]] in self._again,
+                name=self._voices.names[rows[rank]],
+                score=float(cosines[rank]),
+                llr=float(llrs[rank]) if self.is_calibrated else None,
+                probability=None if probabilities is None else float(probabilities[rank]),
+                enroll_again=self._voices.names[rows[rank]] in self._again,
             )
             for rank in range(min(self._top, len(rows)))
         )
-        least = self._least_of(searched.conditions)
-        outside = self._range_warnings(rows[0], searched.conditions)
-        if least is not None and outside and not least.refusal:
-            least = replace(least, refusal=NO_PROMISE)
-        is_named = _is_named(float(llrs[0]), candidates[0].probability, least)
-        identified = Identification(
-            searched.name,
-            candidates[0].name if is_named else None,
-            candidates,
-            nobody,
-            self._voices.count,
-            self.prior,
-            self._shown_threshold(least),
-            None if least is None else least.bound,
-            (
-                *outside,
-                *([] if least is None or not least.refusal else [least.refusal]),
-                *searched.risks(is_calibrated and self._is_narrow(rows[0])),
-            ),
-            self._why(is_named, least),
-        )
-        return identified if searched.holds_speech else without_speech(identified)
+        return candidates, nobody
 
-    def _shown_threshold(self, least: _Least | None) -> float | None:
-        if self.is_calibrated or least is None:
-            return None if least is None else least.llr
+    def _shown_threshold(self, threshold: _Threshold | None) -> float | None:
+        if self.is_calibrated or threshold is None:
+            return None if threshold is None else threshold.llr
         evidence = self._evidence
-        return evidence.cosine(least.llr) if isinstance(evidence, CosineEvidence) else None
+        return evidence.cosine(threshold.llr) if isinstance(evidence, CosineEvidence) else None
 
     def _range_warnings(self, row: int, searched: Conditions) -> Sequence[str]:
         if not isinstance(self._evidence, CalibratedEvidence):
@@ -243,16 +258,17 @@ class Identifier:
         """Whether a voice consists of telephone recordings."""
         return is_narrow(float(self._voices.conditions.bandwidth_hz[row]))
 
-    def _why(self, is_named: bool, least: _Least | None) -> str:
+    def _why(self, is_named: bool, threshold: _Threshold | None) -> str:
         count = self._voices.count
         voices = f"{count:,} {'voice' if count == 1 else 'voices'}"
-        if least is not None:
+        if threshold is not None:
             reaches = "reaches" if is_named else "is below"
-            like = ", if the recordings are like those it was measured on" if least.refusal else ""
-            return (
+            why = (
                 f"the likeliest of {voices} {reaches} the threshold, which at most "
-                f"{least.reached:.2g} of searches for speakers who are not enrolled reach{like}"
+                f"{threshold.reached:.2g} of searches for speakers who are not enrolled reach"
             )
+            like_those = ", if the recordings are like those it was measured on"
+            return why + like_those if threshold.refusal else why
         if not self.is_calibrated:
             return (
                 f"the nearest of {voices}; without a calibration of this encoder, it is unknown "
@@ -265,7 +281,7 @@ class Identifier:
         )
 
 
-def _is_named(llr: float, probability: float | None, least: _Least | None) -> bool:
-    if least is not None:
-        return llr >= least.llr
+def _is_named(llr: float, probability: float | None, threshold: _Threshold | None) -> bool:
+    if threshold is not None:
+        return llr >= threshold.llr
     return probability is not None and probability > 0.5

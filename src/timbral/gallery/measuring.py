@@ -38,7 +38,7 @@ class MeasuredRecordings:
     refusals: list[Refusal]
     """recordings without a usable vector"""
     risks: dict[str, list[Risk]]
-    """by the sources of the recordings"""
+    """the risks of each recording, by its source"""
 
     def with_warnings(self, enrollment: Enrollment) -> Enrollment:
         """An enrollment with the risks of those recordings that were enrolled.

@@ -117,10 +117,15 @@ def migrate_gallery(
         _finish(temporary, text_of(migration), source, marks)
         _give_name(temporary, path)
     return MigrationSummary(
-        str(path), len(source), num_recordings, marks,
-        len(paired.speakers) + sum(len(each.old) for each in others),
-        len(set(paired.speakers)), bridge.cross_eer, calibration,
-    )  # fmt: skip
+        output=str(path),
+        num_voices=len(source),
+        num_recordings=num_recordings,
+        enroll_again=marks,
+        num_paired=len(paired.speakers) + sum(len(each.old) for each in others),
+        num_speakers=len(set(paired.speakers)),
+        cross_eer=bridge.cross_eer,
+        calibration=calibration,
+    )
 
 
 def _finish(path: Path, content: str, source: Gallery, marks: Mapping[str, str]) -> None:

@@ -80,7 +80,7 @@ class VoicePairs:
     count: int
     points: Sequence[OperatingPoint]
     num_speakers: int
-    """from the calibration"""
+    """number of speakers that the calibration was fitted on"""
 
     def bound(self, llr: float) -> float:
         """Upper bound, with 95 % confidence, on the rate of strangers that any of them accepts."""
@@ -100,7 +100,7 @@ class SearchRates:
     searches: StrangerSearches | None
     """None for a single voice, or if there were no searches"""
     pairs: tuple[VoicePairs, ...] = ()
-    """for all voices; empty without calibrations"""
+    """the pairs of a recording and each voice; empty unless all voices have a calibration"""
 
     @property
     def least(self) -> float:

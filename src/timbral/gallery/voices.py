@@ -53,7 +53,7 @@ class EnrolledRecording:
     mapped: bool = False
     """whether its vector was mapped from another encoder by a migration"""
     precision: str = ""
-    """in which its vector was computed, such as fp32 or int8; empty if unknown, and if mapped"""
+    """precision in which its vector was computed, such as fp32; empty if unknown, and if mapped"""
 
     @property
     def has_length(self) -> bool:

@@ -29,8 +29,8 @@ MAX_POINTS = 400
 FINE_BINS = 2000
 """bins of scores that the calibration curves are fitted to"""
 PENALTY = 1e-3
-"""on the slope of the logistic curve, in trials: without it, the slope for scores that do not
-overlap is infinite"""
+"""penalty on the slope of the logistic curve, in trials: without it, the slope for scores that do
+not overlap is infinite"""
 SIZE, LEFT, TOP = 360, 46, 10
 """width and height of a plot, and its left and upper margins, in SVG units"""
 

@@ -27,7 +27,7 @@ __all__ = ["MAP_PAGE", "PageSummary", "Point", "write_voice_map"]
 MAP_PAGE = FileKind("a page that `map` wrote", signature=b'content="timbral map"')
 
 MOST_INSIDE = 2_000
-"""with up to so many points, the audio is inside the page"""
+"""up to this number of points, the audio is inside the page"""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from timbral.calibration.calibration import OperatingPoint, design, lowest_scale
+from timbral.calibration.calibration import FittedOn, OperatingPoint, design, lowest_scale
 from timbral.calibration.conditions import FEATURES, Conditions, Ranges
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats, Ints, Vectors
@@ -92,14 +92,28 @@ class Fit:
     min_cllr: float
     short_points: tuple[OperatingPoint, ...]
     """for trials with a recording of less than `SHORT_SECONDS` of net speech; empty if too few"""
-
     llrs: Floats
-    """(N,) of each trial, from a fit without its speakers"""
+    """(N,), the llr of each trial from a fit without its speakers"""
 
     @property
     def short_seconds(self) -> float:
         """`SHORT_SECONDS`; 0 without `short_points`."""
         return SHORT_SECONDS if self.short_points else 0.0
+
+    def fitted_on(self, data: TrialData, description: str, sha256: str) -> FittedOn:
+        """What a Calibration says of `data`, the trials of this fit, and of its quality."""
+        targets = int(data.labels.sum())
+        return FittedOn(
+            description=description,
+            sha256=sha256,
+            num_speakers=len(np.union1d(data.first, data.second)),
+            num_targets=targets,
+            num_nontargets=len(data.labels) - targets,
+            cllr=self.cllr,
+            cllr_low=self.cllr_interval.low,
+            cllr_high=self.cllr_interval.high,
+            min_cllr=self.min_cllr,
+        )
 
 
 def fit_trials(
