@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ __all__ = [
     "count_layers",
     "only_tensors",
     "rename",
+    "requiring_tensors_of",
     "without_weight_norm",
 ]
 
@@ -102,6 +104,15 @@ def check_marks(state: Mapping[str, Tensor], marks: Sequence[str], network: str)
     missing = next((mark for mark in marks if mark not in state), None)
     if missing is not None:
         raise CheckpointError(f"these are not weights of {network}: {missing} is missing")
+
+
+@contextmanager
+def requiring_tensors_of(network: str) -> Iterator[None]:
+    """Within this, a KeyError means that a tensor of the `network` is missing: CheckpointError."""
+    try:
+        yield
+    except KeyError as error:
+        raise CheckpointError(f"these are not weights of {network}: {error} is missing") from None
 
 
 def count_layers(state: Mapping[str, Tensor], pattern: str) -> int:

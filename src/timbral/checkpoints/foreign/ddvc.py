@@ -13,6 +13,7 @@ from timbral.checkpoints.foreign.base import (
     Format,
     count_layers,
     only_tensors,
+    requiring_tensors_of,
 )
 from timbral.checkpoints.foreign.speechbrain import MARKS as ECAPA_MARKS
 from timbral.checkpoints.foreign.speechbrain import ecapa_tensors
@@ -58,7 +59,7 @@ def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:
     layers.
     """
     large = "encoder.frontend.norms.1.weight" in tensors
-    try:
+    with requiring_tensors_of("WavLM"):
         hidden, channels = tensors["encoder.transformer.projection.weight"].shape
         buckets, heads = tensors["encoder.transformer.rel_attn_embed.weight"].shape
         return WavlmConfig(
@@ -79,8 +80,6 @@ def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:
             ),
             embedding_dim=len(tensors["encoder.head.linear.bias"]),
         )
-    except KeyError as error:
-        raise CheckpointError(f"these are not weights of WavLM: {error} is missing") from None
 
 
 DDVC = Format(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.foreign.base import Content, ConvertedWeights, only_tensors
+from timbral.checkpoints.foreign.base import (
+    Content,
+    ConvertedWeights,
+    count_layers,
+    only_tensors,
+    requiring_tensors_of,
+)
 from timbral.encoders.lstm import LstmConfig
-from timbral.errors import CheckpointError
 
 __all__ = [
     "PREPROCESSING",
@@ -33,16 +37,14 @@ PADDLE_KEY = "StructuredToParameterName@@"
 
 def lstm_config(state: Mapping[str, Tensor], **others: Any) -> LstmConfig:
     """Sizes, read from the tensors, and `others`; CheckpointError if a tensor is missing."""
-    try:
+    with requiring_tensors_of("a GE2E LSTM"):
         return LstmConfig(
-            num_layers=sum(bool(re.fullmatch(r"lstm\.weight_ih_l\d+", key)) for key in state),
+            num_layers=count_layers(state, r"lstm\.weight_ih_l(\d+)$"),
             hidden_size=state["lstm.weight_hh_l0"].shape[1],
             embedding_dim=len(state["linear.bias"]),
             n_mels=state["lstm.weight_ih_l0"].shape[1],
             **others,
         )
-    except KeyError as error:
-        raise CheckpointError(f"these are not weights of a GE2E LSTM: {error} is missing") from None
 
 
 def named_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

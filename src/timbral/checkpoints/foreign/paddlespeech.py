@@ -24,7 +24,7 @@ from timbral.errors import CheckpointError
 __all__ = ["PADDLESPEECH"]
 
 LSTM_ALIAS = ((r"^lstm\.(\d+)\.cell\.(\w+)$", r"lstm.\2_l\1"),)
-"""from one of the two names that Paddle gives each tensor of an LSTM to the other"""
+"""Paddle gives each tensor of an LSTM two names: from the first one to the second"""
 CELL_MARKS = ("lstm.0.cell.weight_ih", "lstm.0.cell.weight_hh", "linear.weight", "linear.bias")
 
 

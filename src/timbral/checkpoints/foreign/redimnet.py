@@ -44,7 +44,7 @@ UNUSED = re.compile(r"^(?:spec|cls_head)\.")
 WESPEAKER_FRONT_END = "frontend."
 """prefix of WeSpeaker's front-end"""
 LARGEST_DIFFERENCE = 2e-3
-"""between filters and windows computed in float32 and in float64"""
+"""largest difference between filters or windows computed in float32 and in float64"""
 
 NAMES = (
     (r"^backbone\.stem\.0\.", "stem."),
@@ -81,7 +81,7 @@ NAMES = (
 SQUEEZE = {1: {"0": "conv", "1": "norm", "3": "product"}, 2: {"0": "product", "1": "norm"}}
 """the layers after a stage's blocks, by version"""
 PRODUCTS = re.compile(r"\.(?:product\d?|reduction|expansion|hidden|scores)\.weight$")
-"""convolutions of kernel 1, which are linear layers here"""
+"""convolutions of kernel 1 that are linear layers here"""
 
 
 def convert(content: Content) -> ConvertedWeights:

@@ -45,11 +45,11 @@ KNOWN_OF_FEATURES: dict[str, tuple[Any, ...]] = {
     "eps": (1e-8,),
 }
 """the same for ``spec_params``"""
-SHOWN = {
+READ_ELSEWHERE = {
     "F", "C", "stages_setup", "group_divisor", "out_channels", "embed_dim", "global_context_att",
     "dual_agg", "agg_gnorm", "hop_length", "spec_params",
 }  # fmt: skip
-"""settings that are read from tensors, or separately"""
+"""settings that follow from the tensors, or are read by other code"""
 OF_TRAINING = {
     "num_classes", "class_dropout", "feat_agg_dropout", "head_activation", "return_all_outputs",
 }  # fmt: skip
@@ -104,7 +104,7 @@ def read_settings(content: Mapping[Any, Any]) -> Settings:
 
 def check_network(given: Mapping[Any, Any], where: str) -> None:
     """Raise CheckpointError for an unknown setting of the network, or an unsupported value."""
-    _check(given, KNOWN, SHOWN | OF_TRAINING, where)
+    _check(given, KNOWN, READ_ELSEWHERE | OF_TRAINING, where)
 
 
 def check_features(given: Mapping[Any, Any], where: str) -> None:

@@ -46,8 +46,7 @@ NAMES: tuple[tuple[str, str], ...] = (
     (r"\.linear1\.", ".bottleneck."),
     (r"\.nonlinear(\d)\.batchnorm", r".norm\1"),
 )
-"""from 3D-Speaker's names of tensors to timbral's, after its numbers are shifted to begin at zero
-"""
+"""renamings from 3D-Speaker's tensors to timbral's, after its numbers are shifted to begin at 0"""
 
 
 def campplus_tensors(state: Mapping[str, Tensor]) -> tuple[int, dict[str, Tensor]]:

@@ -11,8 +11,10 @@ from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
     Format,
+    count_layers,
     only_tensors,
     rename,
+    requiring_tensors_of,
 )
 from timbral.encoders.ecapa import EcapaConfig
 from timbral.errors import CheckpointError
@@ -30,7 +32,8 @@ NAMES = (
     (r"\b(norm|asp_bn)\.norm\.", r"\1."),
     (r"\b(conv1|conv2|fc)\.conv\.", r"\1."),
 )
-LINEAR = re.compile(r"(\.se_block\.conv[12]|^asp\.conv|^fc)\.conv\.weight$")
+PRODUCTS = re.compile(r"(\.se_block\.conv[12]|^asp\.conv|^fc)\.conv\.weight$")
+"""convolutions of kernel 1 that are linear layers here"""
 
 
 def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, Tensor]]:
@@ -41,22 +44,18 @@ def ecapa_tensors(state: Mapping[str, Tensor]) -> tuple[EcapaConfig, dict[str, T
     """
     tensors = {}
     for key, tensor in state.items():
-        weight = tensor[:, :, 0] if tensor.ndim == 3 and LINEAR.search(key) else tensor
+        weight = tensor[:, :, 0] if tensor.ndim == 3 and PRODUCTS.search(key) else tensor
         tensors[f"encoder.{rename(key, NAMES)}"] = weight
-    try:
-        res2net_convs = sum(
-            "blocks.1.res2net_block.blocks" in k and k.endswith("conv.weight") for k in state
-        )
+    groups = count_layers(state, r"blocks\.1\.res2net_block\.blocks\.(\d+)\.")
+    with requiring_tensors_of("ECAPA-TDNN"):
         config = EcapaConfig(
             channels=len(state[MARKS[0]]),
             pooled_channels=len(state["mfa.conv.conv.weight"]),
             attention_channels=len(state["asp.tdnn.conv.conv.weight"]),
             se_channels=len(state["blocks.1.se_block.conv1.conv.weight"]),
-            res2net_scale=res2net_convs + 1,
+            res2net_scale=groups + 1,
             embedding_dim=len(state["fc.conv.weight"]),
         )
-    except KeyError as error:
-        raise CheckpointError(f"these are not weights of ECAPA-TDNN: {error} is missing") from None
     return config, tensors
 
 

@@ -123,7 +123,10 @@ def has_wavlm_config(content: Content) -> bool:
 def convert(content: Content) -> ConvertedWeights:
     """Convert a folder of WavLM; if it has no x-vector head, that is newly initialized."""
     if content.config is None or not has_wavlm_config(content):
-        raise CheckpointError("these are not weights of a WavLM, although config.json says so")
+        raise CheckpointError(
+            "weights of transformers' WavLM need its config.json in the same folder (model_type "
+            "wavlm)"
+        )
     tensors = wavlm_tensors(only_tensors(content.values))
     has_head = "encoder.head.projector.weight" in tensors
     try:

@@ -64,9 +64,12 @@ def is_w2v_bert(content: Content) -> bool:
 
 
 def convert(content: Content) -> ConvertedWeights:
-    """Convert any size; CheckpointError if config.json is not of a supported w2v-BERT."""
+    """Convert any size; CheckpointError unless there is a config.json of a supported w2v-BERT."""
     if content.config is None or not is_w2v_bert(content):
-        raise CheckpointError("these are not weights of a w2v-BERT, although config.json says so")
+        raise CheckpointError(
+            "weights of transformers' w2v-BERT need its config.json in the same folder (model_type "
+            f"{MODEL_TYPE})"
+        )
     config = _config(content.config)
     tensors: dict[str, Tensor] = {}
     for key, tensor in only_tensors(content.values).items():

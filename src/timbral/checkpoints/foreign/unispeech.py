@@ -12,8 +12,10 @@ from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
     Format,
+    count_layers,
     only_tensors,
     rename,
+    requiring_tensors_of,
 )
 from timbral.checkpoints.foreign.microsoft_wavlm import split_wavlm, wavlm_sizes, wavlm_tensors
 from timbral.checkpoints.foreign.res2net_channels import last_group_first
@@ -48,19 +50,15 @@ NAMES = (
     (r"^bn\.", "pooling.asp_bn."),
     (r"^linear\.", "pooling.fc."),
 )
-AS_MATRIX = re.compile(r"^pooling\.asp\.(?:hidden|scores)\.weight$")
+PRODUCTS = re.compile(r"^pooling\.asp\.(?:hidden|scores)\.weight$")
 """convolutions of kernel 1 that are linear layers here"""
 
 
 def convert(content: Content) -> ConvertedWeights:
     """Convert any size of WavLM with an ECAPA-TDNN on its weighted layers; no preprocessing."""
     wavlm, state = split_wavlm(only_tensors(content.values), WAVLM)
-    try:
+    with requiring_tensors_of("UniSpeech's WavLM with ECAPA-TDNN"):
         config = _config(wavlm, state)
-    except KeyError as error:
-        raise CheckpointError(
-            f"these are not weights of UniSpeech's WavLM with ECAPA-TDNN: {error} is missing"
-        ) from None
     head = ecapa_tensors(state, config.channels, config.res2net_scale)
     tensors = wavlm_tensors(wavlm) | {f"encoder.{name}": each for name, each in head.items()}
     return ConvertedWeights(config, tensors, content.step, Preprocessing(min_rms_dbfs=None))
@@ -75,7 +73,7 @@ def ecapa_tensors(state: Mapping[str, Tensor], channels: int, scale: int) -> dic
     for key, tensor in state.items():
         name = re.sub(r"^layer([234])\.", lambda match: f"pooling.blocks.{int(match[1]) - 2}.", key)
         name = rename(name, NAMES)
-        if AS_MATRIX.match(name) and tensor.ndim == 3:
+        if PRODUCTS.match(name) and tensor.ndim == 3:
             tensor = tensor[:, :, 0]
         tensors[name] = last_group_first(name, tensor, channels, scale).contiguous()
     return tensors
@@ -87,7 +85,7 @@ def _config(wavlm: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> WavlmEc
     Whether samples are normalized is in no tensor: those of a large model are.
     """
     sizes = wavlm_sizes(wavlm)
-    groups = sum(bool(re.match(r"layer2\.Res2Conv1dReluBn\.convs\.\d+\.weight", k)) for k in state)
+    groups = count_layers(state, r"layer2\.Res2Conv1dReluBn\.convs\.(\d+)\.weight")
     if any(re.match(r"layer[234]\.shortcut\.", key) for key in state):
         raise CheckpointError(
             "UniSpeech's ECAPA-TDNN with blocks of different widths is not supported"

@@ -13,11 +13,11 @@ from timbral.checkpoints.foreign.base import (
     ConvertedWeights,
     Format,
     rename,
+    requiring_tensors_of,
 )
 from timbral.checkpoints.foreign.microsoft_wavlm import split_wavlm, wavlm_sizes, wavlm_tensors
 from timbral.checkpoints.foreign.wespeaker_classifier import without_classifier
 from timbral.encoders.wavlm_mhfa import WavlmMhfaConfig
-from timbral.errors import CheckpointError
 
 __all__ = ["WESPEAKER_MHFA"]
 
@@ -47,12 +47,8 @@ MASKED = "encoder.transformer.masked_spec_embed"
 def convert(content: Content) -> ConvertedWeights:
     """Convert any size of WavLM with MHFA; waves are not normalized, as in BUT's code."""
     wavlm, state = split_wavlm(without_classifier(content), WAVLM)
-    try:
+    with requiring_tensors_of("BUT's WavLM with MHFA"):
         config = _config(wavlm, state)
-    except KeyError as error:
-        raise CheckpointError(
-            f"these are not weights of BUT's WavLM with MHFA: {error} is missing"
-        ) from None
     tensors = {MASKED: torch.zeros(config.hidden_size), **wavlm_tensors(wavlm)}
     if config.do_stable_layer_norm:  # norm of the last state, which MHFA does not use
         tensors = {

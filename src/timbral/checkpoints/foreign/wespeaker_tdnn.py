@@ -11,7 +11,9 @@ from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
     Format,
+    count_layers,
     rename,
+    requiring_tensors_of,
 )
 from timbral.checkpoints.foreign.res2net_channels import last_group_first
 from timbral.checkpoints.foreign.speakerlab import MARKS as CAMPPLUS_MARKS
@@ -45,7 +47,7 @@ NAMES = (
     (r"^bn\.", "asp_bn."),
     (r"^linear\.", "fc."),
 )
-VECTORS = re.compile(r"^asp\.(hidden|scores)\.weight$")
+PRODUCTS = re.compile(r"^asp\.(hidden|scores)\.weight$")
 """convolutions of kernel 1 that are linear layers here"""
 
 
@@ -59,48 +61,42 @@ def convert_campplus(content: Content) -> ConvertedWeights:
 def convert_ecapa(content: Content) -> ConvertedWeights:
     """Convert ``ECAPA_TDNN`` or ``ECAPA_TDNN_GLOB`` of any width, with ASTP pooling."""
     state = without_classifier(content)
-    config = _ecapa_config(state)
+    with requiring_tensors_of("WeSpeaker's ECAPA-TDNN"):
+        config = _ecapa_config(state)
     tensors = {}
     for key, tensor in state.items():
         name = re.sub(r"^layer([234])\.", lambda match: f"blocks.{int(match[1]) - 2}.", key)
         name = rename(name, NAMES)
-        weight = tensor[:, :, 0] if VECTORS.match(name) and tensor.ndim == 3 else tensor
+        weight = tensor[:, :, 0] if PRODUCTS.match(name) and tensor.ndim == 3 else tensor
         weight = last_group_first(name, weight, config.channels, config.res2net_scale)
         tensors[f"encoder.{name}"] = weight
     return ConvertedWeights(config, tensors)
 
 
 def _ecapa_config(state: Mapping[str, Tensor]) -> EcapaConfig:
-    try:
-        groups = sum(
-            bool(re.match(r"layer2\.se_res2block\.1\.convs\.\d+\.weight", key)) for key in state
-        )
-        pooled = len(state["conv.weight"])
-        seen = state["pool.linear1.weight"].shape[1]
-        if seen not in (pooled, 3 * pooled):
-            raise CheckpointError(
-                f"the attention of WeSpeaker's ECAPA-TDNN takes {pooled} or {3 * pooled} numbers "
-                f"per frame, this one's {seen}"
-            )
-        if any(name.startswith("bn2.") for name in state):
-            raise CheckpointError(
-                "WeSpeaker's ECAPA-TDNN with a batch norm after its vectors (emb_bn) is not "
-                "supported"
-            )
-        return EcapaConfig(
-            channels=len(state["layer1.conv.weight"]),
-            pooled_channels=pooled,
-            attention_channels=len(state["pool.linear1.weight"]),
-            se_channels=len(state["layer2.se_res2block.3.linear1.weight"]),
-            res2net_scale=groups + 1,
-            embedding_dim=len(state["linear.weight"]),
-            variant="wespeaker",
-            global_context=seen == 3 * pooled,
-        )
-    except KeyError as error:
+    """Sizes, read from the tensors; KeyError for a missing one."""
+    pooled = len(state["conv.weight"])
+    seen = state["pool.linear1.weight"].shape[1]
+    if seen not in (pooled, 3 * pooled):
         raise CheckpointError(
-            f"these are not weights of WeSpeaker's ECAPA-TDNN: {error} is missing"
-        ) from None
+            f"the attention of WeSpeaker's ECAPA-TDNN takes {pooled} or {3 * pooled} numbers "
+            f"per frame, this one's {seen}"
+        )
+    if any(name.startswith("bn2.") for name in state):
+        raise CheckpointError(
+            "WeSpeaker's ECAPA-TDNN with a batch norm after its vectors (emb_bn) is not supported"
+        )
+    groups = count_layers(state, r"layer2\.se_res2block\.1\.convs\.(\d+)\.weight")
+    return EcapaConfig(
+        channels=len(state["layer1.conv.weight"]),
+        pooled_channels=pooled,
+        attention_channels=len(state["pool.linear1.weight"]),
+        se_channels=len(state["layer2.se_res2block.3.linear1.weight"]),
+        res2net_scale=groups + 1,
+        embedding_dim=len(state["linear.weight"]),
+        variant="wespeaker",
+        global_context=seen == 3 * pooled,
+    )
 
 
 WESPEAKER_CAMPPLUS = Format(

@@ -15,6 +15,7 @@ from timbral.checkpoints.foreign.base import (
     count_layers,
     only_tensors,
     rename,
+    requiring_tensors_of,
 )
 from timbral.encoders.w2v_bert.w2v_bert_config import W2vBertConfig
 from timbral.errors import CheckpointError
@@ -42,7 +43,7 @@ NAMES = (
     (r"^bottleneck\.", "pooling.output."),
 )
 PRODUCTS = re.compile(r"\.(?:pointwise_conv\d|hidden|scores)\.weight$")
-"""convolutions of kernel 1, which are linear layers here"""
+"""convolutions of kernel 1 that are linear layers here"""
 RIGHT_POSITIONS = 8
 """positions to the right in w2v-BERT 2.0; no tensor says how distances are split between sides"""
 
@@ -55,12 +56,8 @@ def convert(content: Content) -> ConvertedWeights:
             "this w2v-BERT has low-rank updates (LoRA) next to its weights; merge them first, in "
             "the project that the file comes from"
         )
-    try:
+    with requiring_tensors_of("WeSpeaker's w2v-BERT"):
         config = _config(state)
-    except KeyError as error:
-        raise CheckpointError(
-            f"these are not weights of WeSpeaker's w2v-BERT: {error} is missing"
-        ) from None
     tensors = {}
     for key, tensor in state.items():
         if not UNUSED.match(key):
