@@ -15,8 +15,8 @@ from timbral.io.types import Floats, Ints
 from timbral.scoring.intervals import MIN_SPEAKERS, Interval
 
 __all__ = [
-    "Difference",
     "SpeakerDraws",
+    "SystemDifference",
     "SystemFigures",
     "anchors_are_apart",
     "compare_systems",
@@ -56,7 +56,7 @@ class SystemFigures:
 
 
 @dataclass(frozen=True)
-class Difference:
+class SystemDifference:
     """Two systems compared by one encoder, on the utterances that both have."""
 
     encoder: str
@@ -137,14 +137,14 @@ def system_figures(view: EncoderView, system: str, draws: SpeakerDraws) -> Syste
     cosines, same, other = view.cosines[rows], view.same[rows], view.other[rows]
     apart = anchors_are_apart(view, system, draws)
     return SystemFigures(
-        system,
-        view.encoder,
-        int(rows.sum()),
-        present,
-        _mean(cosines),
-        draws.interval(draws.means(cosines, codes), present),
-        _mean(same),
-        _mean(other),
+        system=system,
+        encoder=view.encoder,
+        num_clones=int(rows.sum()),
+        num_speakers=present,
+        mean=_mean(cosines),
+        interval=draws.interval(draws.means(cosines, codes), present),
+        same=_mean(same),
+        other=_mean(other),
         position=position_of(view, system) if apart else math.nan,
         position_interval=(
             draws.interval(position_draws(view, system, draws), present) if apart else None
@@ -210,7 +210,7 @@ def _mean(values: Floats) -> float:
 
 def compare_systems(
     view: EncoderView, first: str, second: str, draws: SpeakerDraws
-) -> Difference | None:
+) -> SystemDifference | None:
     """The difference of two systems on the utterances that both have; None if there are none."""
     of_first, of_second = (_cosines_by_name(view, system) for system in (first, second))
     both = sorted(of_first.keys() & of_second.keys())
@@ -219,7 +219,7 @@ def compare_systems(
     values = np.array([of_first[key] - of_second[key] for key in both])
     speakers = [speaker for _, speaker in both]
     interval = draws.interval(draws.means(values, draws.codes(speakers)), len(set(speakers)))
-    return Difference(view.encoder, first, second, len(both), float(values.mean()), interval)
+    return SystemDifference(view.encoder, first, second, len(both), float(values.mean()), interval)
 
 
 def _cosines_by_name(view: EncoderView, system: str) -> dict[tuple[str, str], float]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from timbral.cloning.clone_figures import Difference, SystemFigures
+from timbral.cloning.clone_figures import SystemDifference, SystemFigures
 from timbral.cloning.encoder_view import EncoderView
 from timbral.cloning.gaming import GamingFlag
 from timbral.errors import DataError
@@ -41,7 +41,7 @@ def write_figures(
     folder: Path,
     views: Sequence[EncoderView],
     figures: Sequence[SystemFigures],
-    differences: Sequence[Difference],
+    differences: Sequence[SystemDifference],
     flags: Sequence[GamingFlag],
     lines: Sequence[str],
     notes: Sequence[str],

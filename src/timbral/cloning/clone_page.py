@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from timbral.cloning.clone_figures import Difference, SystemFigures
+from timbral.cloning.clone_figures import SystemDifference, SystemFigures
 from timbral.cloning.encoder_view import EncoderView
 from timbral.cloning.gaming import GamingFlag
 from timbral.errors import MissingExtraError
@@ -24,8 +24,8 @@ __all__ = ["CLONE_PAGE", "write_clone_page"]
 
 CLONE_PAGE = "report.html"
 PLOT = "similarity.png"
-FARTHEST = 8
-"""how many clones of each system can be played: as many of the least as of the most similar"""
+PLAYED_PER_END = 8
+"""clones of each system to play: this many of the least similar, and of the most similar ones"""
 CLIP_SECONDS = 8.0
 MAX_CLIP_BYTES = 4e6
 MAX_SPEAKERS = 200
@@ -72,7 +72,7 @@ def write_clone_page(
     folder: Path,
     views: Sequence[EncoderView],
     figures: Sequence[SystemFigures],
-    differences: Sequence[Difference],
+    differences: Sequence[SystemDifference],
     flags: Sequence[GamingFlag],
     notes: Sequence[str],
 ) -> None:
@@ -185,7 +185,7 @@ def _bar(figures: SystemFigures) -> str:
     )
 
 
-def _differences(differences: Sequence[Difference]) -> str:
+def _differences(differences: Sequence[SystemDifference]) -> str:
     if not differences:
         return ""
     rows = [
@@ -217,7 +217,7 @@ def _clones(views: Sequence[EncoderView]) -> str:
     for system in dict.fromkeys(clone.system for clone in view.clones):
         rows = [row for row, clone in enumerate(view.clones) if clone.system == system]
         order = [rows[row] for row in np.argsort(view.cosines[rows], kind="stable").tolist()]
-        chosen[system] = list(dict.fromkeys([*order[:FARTHEST], *order[-FARTHEST:]]))
+        chosen[system] = list(dict.fromkeys([*order[:PLAYED_PER_END], *order[-PLAYED_PER_END:]]))
     used = sorted(
         {
             path

@@ -13,8 +13,8 @@ from itertools import combinations
 from pathlib import Path
 
 from timbral.cloning.clone_figures import (
-    Difference,
     SpeakerDraws,
+    SystemDifference,
     SystemFigures,
     compare_systems,
     system_figures,
@@ -47,9 +47,9 @@ class SimilarityReport:
     """How similar clones are to their references."""
 
     figures: tuple[SystemFigures, ...]
-    """of each system by each encoder"""
-    differences: tuple[Difference, ...]
-    """of each pair of systems by each encoder"""
+    """the figures of each system by each encoder"""
+    differences: tuple[SystemDifference, ...]
+    """each pair of systems compared by each encoder"""
     flags: tuple[GamingFlag, ...]
     """systems that only one encoder places close to their references"""
     views: tuple[EncoderView, ...]
@@ -180,13 +180,13 @@ def _report(
     ]
     hashes = {view.encoder: view.weights_sha256 for view in views}
     return SimilarityReport(
-        tuple(figures),
-        tuple(differences),
-        tuple(gaming_flags(views, systems, speaker_draws)),
-        tuple(views),
-        tuple(line_of(each, hashes[each.encoder]) for each in figures),
-        tuple(failures),
-        tuple(notes),
+        figures=tuple(figures),
+        differences=tuple(differences),
+        flags=tuple(gaming_flags(views, systems, speaker_draws)),
+        views=tuple(views),
+        lines=tuple(line_of(each, hashes[each.encoder]) for each in figures),
+        failures=tuple(failures),
+        notes=tuple(notes),
     )
 
 

@@ -97,14 +97,14 @@ def voice_drift(
     failures: list[str] = []
     band = None if corpus is None else _band(embedder, corpus, layout, seconds, failures)
     drift = VoiceDrift(
-        embedder.name,
-        embedder.weights_identity(),
-        times,
-        cosines.astype(np.float64),
-        band,
-        _slope(times[later].mean(axis=1) / 60, cosines[later]),
-        None if band is None else float((cosines[later] < band[0]).mean()),
-        tuple(failures),
+        encoder=embedder.name,
+        weights_sha256=embedder.weights_identity(),
+        times=times,
+        cosines=cosines.astype(np.float64),
+        band=band,
+        slope=_slope(times[later].mean(axis=1) / 60, cosines[later]),
+        below=None if band is None else float((cosines[later] < band[0]).mean()),
+        failures=tuple(failures),
     )
     if output is not None:
         _write(Path(output), drift, "its beginning" if reference is None else "the reference")

@@ -37,7 +37,6 @@ def encode_recordings(
     encoded = {} if kept is None else kept.known(paths)
     failures: list[AudioError] = []
     missing = [path for path in paths if path not in encoded]
-
     stamps: dict[str, tuple[int, int]] = {}
 
     def load(path: str) -> tuple[Wave, Quality] | AudioError:

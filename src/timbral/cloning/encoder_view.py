@@ -35,6 +35,7 @@ class EncoderView:
     clones: tuple[Clone, ...]
     """the clones that could be compared (N)"""
     cosines: Floats
+    """cosine of each clone to its references"""
     same: Floats
     """cosine of the same speaker's other recordings, from another session if there is one; NaN if
     there are none"""
@@ -80,23 +81,23 @@ class EncoderView:
         if pooled.size:
             percentiles = 100 * np.searchsorted(pooled, cosines) / pooled.size
         return cls(
-            embedder.name,
-            embedder.weights_identity(),
-            clones,
-            cosines,
-            np.array([each.same for each in anchors]),
-            np.array([each.other for each in anchors]),
-            percentiles,
-            _probabilities(embedder, clones, sides, encoded),
-            np.array(
+            encoder=embedder.name,
+            weights_sha256=embedder.weights_identity(),
+            clones=clones,
+            cosines=cosines,
+            same=np.array([each.same for each in anchors]),
+            other=np.array([each.other for each in anchors]),
+            percentiles=percentiles,
+            probabilities=_probabilities(embedder, clones, sides, encoded),
+            margins=np.array(
                 [
                     float((side - others) @ encoded[clone.synthesized].vector)
                     for clone, side, others in zip(clones, sides, other_speakers, strict=True)
                 ]
             ),
-            np.array([each.margin for each in anchors]),
-            np.array([_is_own_reference(clone, encoded) for clone in clones], bool),
-            bool(anchors) and all(each.across_sessions for each in anchors),
+            real_margins=np.array([each.margin for each in anchors]),
+            own_reference=np.array([_is_own_reference(clone, encoded) for clone in clones], bool),
+            across_sessions=bool(anchors) and all(each.across_sessions for each in anchors),
         )
 
 

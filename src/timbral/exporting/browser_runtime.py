@@ -14,12 +14,13 @@ from timbral.errors import CheckpointError, ConfigError
 from timbral.io.cache import cache_folder, cache_lock
 from timbral.io.files import atomic_write
 
-__all__ = ["VERSION", "read_runtime"]
+__all__ = ["FILES", "VERSION", "read_runtime"]
 
 VERSION = "1.30.0"
 PACKAGE = f"onnxruntime-web-{VERSION}.tgz"
-SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 """name of the package's archive"""
+SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
+"""hash of that archive"""
 FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 """files in dist/ of the package: the library, and its WebAssembly engine for CPUs"""
 MOST_BYTES = 100_000_000

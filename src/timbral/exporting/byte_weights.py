@@ -60,7 +60,7 @@ def _as_bytes(name: str, values: np.ndarray, uses: Sequence[Use]) -> Stored | No
 
 
 def _row_axes(values: np.ndarray, use: Use) -> int | None:
-    """Number of leading axes over the outputs; 0: the last of two is; None: it is not a weight."""
+    """How many leading axes of a weight are over outputs; 0: the last one is; None: no weight."""
     kind, index = use.node.op_type, use.index
     if COLUMNS.get(kind) == index and values.ndim == 2:
         return int(any(each.name == "transB" and each.i for each in use.node.attribute))
@@ -113,7 +113,7 @@ def _group(length: int) -> int:
 
 
 def _scale(scale: np.ndarray) -> np.ndarray:
-    """The weight in float16, or unchanged if that would round it more than float16's 11 bits do."""
+    """Scales in float16, or unchanged if one is too small or too large for its full precision."""
     limits = np.finfo(np.float16)
     fits = (scale == 0) | ((scale >= limits.tiny) & (scale <= limits.max))
     return scale.astype(np.float16 if fits.all() else np.float32)

@@ -171,6 +171,9 @@ def _measure(proto: onnx.ModelProto, embedder: Embedder, path: Path, precision: 
     session = open_session(proto.SerializeToString(), path)
     torch_runtime = TorchRuntime(network, next(network.parameters()).device)
 
+    def reference(waves: Sequence[Wave]) -> Vectors:
+        return torch_runtime.embed_waves(waves, network.windows)
+
     def exported(waves: Sequence[Wave]) -> Vectors:
         lengths = np.array([len(wave) for wave in waves], dtype=np.int64)
         # padded with ones, not zeros, so that a missing mask shows
@@ -181,10 +184,6 @@ def _measure(proto: onnx.ModelProto, embedder: Embedder, path: Path, precision: 
         return vectors
 
     waves = parity_waves(network.min_samples, network.sample_rate)
-
-    def reference(waves: Sequence[Wave]) -> Vectors:
-        return torch_runtime.embed_waves(waves, network.windows)
-
     parity = measure_parity(reference, exported, waves, network.sample_rate)
     if not precision.startswith("int8"):
         return parity

@@ -23,7 +23,7 @@ HIGHEST_HZ = 7600.0
 BELOW, ABOVE = 3, 4
 """how many neighboring bands below and above a band are summed for it; more above, because the
 upper edge is lower in sherpa-onnx"""
-LEAST_SHARE = 0.05
+LEAST_FRACTION = 0.05
 """least value of a sum, as a fraction of the band's own power, since negative weights may cancel"""
 RIDGE = 1e-4
 """regularization: added to the variance of each input of the matrix, which are about 1"""
@@ -62,7 +62,7 @@ class BankCorrection(nn.Module):
     def inputs(self, banks: Tensor) -> Tensor:
         """The logarithms of banks and of their sums (..., 2 M)."""
         powers = banks.exp()
-        sums = torch.maximum(powers @ self.sums, powers * LEAST_SHARE)
+        sums = torch.maximum(powers @ self.sums, powers * LEAST_FRACTION)
         return torch.cat([banks, sums.log()], dim=-1)
 
     def forward(self, banks: Tensor) -> Tensor:

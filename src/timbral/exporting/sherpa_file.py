@@ -61,6 +61,7 @@ class SherpaSummary:
     cosine: float
     """mean cosine of its vectors to the encoder's own, on some recordings"""
     least_cosine: float
+    """the lowest of these cosines"""
     uncorrected_cosine: float
     """mean cosine without the fitted layer"""
 

@@ -25,7 +25,7 @@ __all__ = [
 LEAST_NUMBERS = 1_024
 """smallest constant that is stored in another form; biases, norms and sizes stay unchanged"""
 EXACT = ("frontend", "correction")
-"""in the names of nodes that compute or correct filter banks; their matrices stay unchanged"""
+"""words in names of nodes that compute or correct filter banks; their matrices stay unchanged"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Stored:
 
 
 Store: TypeAlias = Callable[[str, np.ndarray, Sequence[Use]], Stored | None]
-"""from a constant's name, numbers and uses to its stored form; None: it stays unchanged"""
+"""gives a constant's stored form, from its name, numbers and uses; None: it stays unchanged"""
 
 
 def replace_constants(proto: onnx.ModelProto, store: Store) -> None:

@@ -20,7 +20,8 @@ BINS = 2**20
 BLOCK_ROWS = 256
 """speakers that are compared with all others at a time"""
 MIN_UTTERANCES = 4
-"""speakers that are split in two to learn what one speaker under two labels looks like"""
+"""least number of utterances of the speakers that are split in two, to learn what one speaker under
+two labels looks like"""
 
 
 @dataclass(frozen=True)
