@@ -1,4 +1,4 @@
-"""What benchmarks/gpu.py measures with: the clock, the table, a training step."""
+"""The timing, the table and the training step that benchmarks/gpu.py uses."""
 
 from __future__ import annotations
 

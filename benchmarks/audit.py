@@ -3,12 +3,12 @@
     python benchmarks/audit.py [--vectors 1_000_000] [--speakers 20_000] [--same-length]
     python benchmarks/audit.py --second-speakers --like EMBEDDINGS
 
-Vectors are drawn around made-up speakers; one in ten thousand has another one's label. With
-`--like` speakers, and recordings of a speaker, differ as in a folder that `embed` made; else alike
-in all directions. With `--second-speakers` there are vectors of each recording's parts, too, in
-shards as `audit --encoder` keeps them; in one of a thousand recordings the second is another
-speaker's. With `--same-length` all recordings last as long, so that the search for duplicates
-compares every pair.
+Vectors are drawn around synthetic speakers; one in ten thousand gets another speaker's label. With
+`--like`, speakers differ, and recordings of one speaker, as in a folder that `embed` wrote; without
+it, equally in all directions. With `--second-speakers`, vectors of each recording's two parts are
+also drawn, in shards like those of `audit --encoder`; in one of a thousand recordings, the second
+part is another speaker's. With `--same-length`, all recordings have one duration, so that the
+search for duplicates compares all pairs.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Augmentation, items a second: timbral against audiomentations, in one process and alternating.
+"""Augmentation in items per second: timbral and audiomentations, alternating in one process.
 
     pip install audiomentations     # into an environment that has timbral
     python benchmarks/augment.py --noise DIR --rirs DIR --speech DIR
 
-Each item is a crop of 3 seconds that gets an RIR, noise at 5 to 20 dB and a gain, all three
-always. Both start from float32 crops in memory, 64 at a time; drawing and reading the recordings
-count for both. Files are read once before, so that the page cache holds them for both.
+Each item is a crop of 3 seconds, to which an RIR, noise at 5 to 20 dB and a gain are always
+applied. Both start from float32 crops in memory, 64 at a time, and both draw and read the
+recordings within the measured time. All files are read once before, so that the page cache
+contains them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What torch's threads cost where other programs take the cores, with and without timbral.
+"""What torch's threads cost on cores that other programs use, with and without timbral.
 
     python benchmarks/busy_cores.py [--neighbors 2] [--seconds 10] [--rounds 3]
 
-Threads of GNU's OpenMP, which is in torch for Linux, wait for each other by turning, for 300,000
-rounds, and the core on which they turn is not given to the thread that they wait for. The command
-`timbral` asks for fewer (GOMP_SPINCOUNT, `timbral.io.cores.SPIN_COUNT`). `encode` takes one
-clip of 4 s after the other with the encoder that comes with timbral, `train` steps of `lstm-ge2e`
-with 64 crops of 1.6 s. A neighbor is an endless loop.
+Threads of GNU's OpenMP, which torch for Linux includes, wait for each other in a loop of 300,000
+rounds. The core that runs this loop is not available to the thread that is waited for. The command
+`timbral` sets fewer rounds (GOMP_SPINCOUNT, `timbral.io.cores.SPIN_COUNT`). `encode` embeds clips
+of 4 s one after the other with the shipped encoder; `train` runs steps of `lstm-ge2e` with 64 crops
+of 1.6 s. A neighbor is an endless loop.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Who is who in 100,000 vectors without labels: time and memory of `timbral cluster`.
+"""Clustering of 100,000 vectors without labels: time and memory of `timbral cluster`.
 
     python benchmarks/cluster.py [--vectors 100_000] [--speakers 2_000]
 
-Vectors are drawn around made-up speakers, of whom a few have most recordings; a hundredth is of
-nobody. Beside it in the same run, on as many as its matrix of all pairs allows: SciPy's average
-linkage, whose clusters must be the same.
+Vectors are drawn around synthetic speakers, a few of whom have most of the recordings; one in a
+hundred recordings is the only one of its speaker. SciPy's average linkage is measured in the same
+run, on the first 10,000 vectors, because its memory grows with the number of pairs. Its clusters
+must be the same.
 """
 
 from __future__ import annotations

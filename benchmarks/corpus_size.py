@@ -2,8 +2,9 @@
 
     python benchmarks/corpus_size.py [--utterances 1000]
 
-A synthetic corpus of half-second recordings at 1, 10 and 100 times a size, each prepared by a
-process of its own; then a table of a million rows, opened as a list of utterances and as a store.
+Synthetic corpora of 1, 10 and 100 times this number of half-second recordings are each prepared by
+a process of its own. Then a table of a million rows is opened, as a list of utterances and as a
+store.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""Files to vectors: timbral beside the projects whose weights it reads.
+"""Files to vectors: timbral compared with the projects whose weights it reads.
 
     python benchmarks/embed.py [--peers PYTHON] [--threads 1] [--utterances 40] [--encoder NAME …]
 
-Every contender is a process of its own that loads its model once and then embeds the same 16 kHz
-wav files; runs alternate, medians are compared. Peers run under the Python given by --peers
-(or $TIMBRAL_PEERS), where these are installed; a peer that is not is left out:
+Each contender is a process of its own that loads its model once, and then embeds the same 16 kHz
+wav files. Runs alternate, and medians are compared. The other projects run under the Python given
+by --peers (or $TIMBRAL_PEERS), where they are installed; any that is missing is left out:
 
     pip install torch torchaudio soundfile resemblyzer==0.1.4 speechbrain==1.1.2 transformers
     pip install --no-deps speakerlab==0.0.6
 
-ECAPA-TDNN and WavLM have the same random weights on both sides: speed does not depend on them.
+ECAPA-TDNN and WavLM have the same random weights on both sides, because speed does not depend on
+them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Encoders beside each other: seconds of audio a second of processor time, one thread, float32.
+"""Compare encoders: seconds of audio per second of processor time, one thread, float32.
 
     python benchmarks/encoders.py [ENCODER ...] [--rounds 5] [--seconds 4 8]
 
-Alternating, medians; the ratio to the last one named is the median of the rounds' own, so that a
-busy machine weighs on both. Prepared samples in, unit vectors out, one recording at a time.
+Encoders alternate, and medians are shown. The ratio to the last encoder is the median of the ratios
+of the rounds, so that a busy machine affects both equally. Preprocessed samples are embedded one
+recording at a time.
 """
 
 from __future__ import annotations

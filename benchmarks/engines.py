@@ -1,12 +1,13 @@
-"""Engines for one encoder: torch (timbral), onnxruntime and OpenVINO on the file that was exported.
+"""Engines for one encoder: torch (timbral), onnxruntime and OpenVINO, on the exported file.
 
     python benchmarks/engines.py ENCODER [--rounds 3] [--seconds 8] [--utterances 8] [--skip bf16]
                                  [--calibrate CORPUS]
 
-Seconds of audio a second of processor time, one thread each, alternating, medians; the ratio to
-onnxruntime is the median of the rounds' own, so that a busy machine weighs on both; least cosine
-to the plain network in float32. Engines that are not installed are left out, and bf16 where the
-processor has none. With CORPUS, recordings of many speakers, a file computed in 8 bits runs, too.
+Prints seconds of audio per second of processor time in one thread, the ratio to onnxruntime, and
+the lowest cosine to the network without optimizations in float32. Engines alternate; times are
+medians, and ratios are medians of the ratios of the rounds, so that a busy machine affects both
+equally. Engines that are not installed are left out, and bf16 if the processor lacks it. With
+CORPUS, which has recordings of many speakers, a file that computes in 8 bits is also measured.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Galleries: exact search and the index, and enrolling, on one core; times of the processor.
+"""Galleries: exact search, search with the index, and enrollment; processor time on one core.
 
     python benchmarks/gallery.py [--voices 1_000_000] [--indexed 100_000] [--enrolled 100_000]
 
-Voices are drawn with a spectrum like real ones' (most of the variance in a third of the
-dimensions). Half of the queries are new recordings of enrolled voices (cosine about 0.85), half are
-strangers. Beside enrolling, where it is installed: sherpa-onnx's SpeakerEmbeddingManager.
+Voices are drawn with a spectrum like that of real ones: a third of the dimensions has most of the
+variance. Half of the queries are new recordings of enrolled voices (cosine about 0.85), half are
+strangers. Enrollment is compared with sherpa-onnx's SpeakerEmbeddingManager if it is installed.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""What a GPU makes of timbral: vectors beside the CPU's, speed, memory, and what holds it up.
+"""timbral on a GPU: vectors compared with the CPU's, speed, memory, and what limits them.
 
     python benchmarks/gpu.py [--output gpu.json] [--minutes 8] [--only SECTION …] [--toy]
 
-Sections: parity, throughput, files, step, memory, loop, processes. Each line is printed as it is
-measured, and the JSON is written after each section: whatever ends the script, what was measured
-is there. Weights are random, for speed does not depend on them; recordings are those of the voices
-that come with timbral. MFU is the fraction of the card's multiplications (dense, by its data sheet)
-that the network's own take, as the shapes say: what a backward pass computes again is not counted.
-Beside it stands the fraction of what a large matrix product reaches on this very card. --toy takes
-small networks and few recordings, to try the script where there is no GPU.
+Sections: parity, throughput, files, step, memory, loop, processes. Each line is printed when it is
+measured, and the JSON is written after each section, so that results are kept whatever ends the
+script. Weights are random, because speed does not depend on them; recordings are those of the
+shipped voices. MFU is the fraction of the card's peak multiplications (dense, by its data sheet)
+that the network's own products take, by their shapes; what a backward pass computes again is not
+counted. The fraction of what a large matrix product reaches on the same card is also given. --toy
+uses small networks and few recordings, to try the script on a machine without a GPU.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Training crops a second: from the store, and from a file for each utterance.
+"""Training crops per second: from the store, and from one file for each utterance.
 
     python benchmarks/loader.py [--data CORPUS] [--seconds 1.6] [--batches 12] [--rounds 5]
 
-CORPUS is a folder of recordings, by default the voices that come with timbral. Batches of 64
-speakers × 10 utterances, as far as there are so many, are cut from the store's mapped PCM. As many
-crops at random offsets of random files come from 16 kHz wav and FLAC (opened, sought, read) and
-from mels, by numpy alone as PaddleSpeech's loader does, and through timbral. Only timbral's crops
-are put together into a batch. One thread; all files are in the system's cache. For crops of mels
-no mels are computed later; the last line says what that costs.
+CORPUS is a folder of recordings; the default is the shipped voices. Batches of 64 speakers × 10
+utterances, or as many as there are, are cut from the store's memory-mapped PCM. The same number of
+crops, at random offsets of random files, is read from 16 kHz wav and FLAC files (open, seek, read)
+and from mels: with numpy alone, as PaddleSpeech's loader does, and with timbral. Only timbral's
+crops are put together into batches. It uses one thread, and all files are in the page cache. The
+last line shows how many crops per second get their mels computed, which crops of mels do not need.
 """
 
 from __future__ import annotations

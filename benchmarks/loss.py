@@ -1,13 +1,12 @@
-"""GE2E, forward and backward: timbral's loss, and the loops that the field uses.
+"""GE2E, forward and backward: timbral's loss, and the loops of other projects.
 
     python benchmarks/loss.py [--threads 1] [--coqui PATH/TO/TTS/encoder/losses.py] [--large]
 
-The loops are written from their descriptions: `per speaker` compares all utterances to one
-speaker's centroid at a time (ddvc), `masked` does so for all but that speaker's own, picked
-with a numpy mask (Real-Time-Voice-Cloning). Coqui's loss comes from its own file (package
-coqui-tts). Times are medians of runs that alternate in one process, of the processor's time with
-one thread and of the clock with more; memory is what a process of its own needs beyond what it
-had before, at the most.
+The loops are written from their descriptions: `per speaker` compares all utterances with one
+speaker's centroid at a time (ddvc); `masked` does so for all but that speaker's own utterances,
+selected with a numpy mask (Real-Time-Voice-Cloning). Coqui's loss is loaded from its own file
+(package coqui-tts). Runs alternate in one process, and medians are shown: processor time with one
+thread, clock time with more. Memory is the peak of a separate process, minus what it had before.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Peak memory of one training step against the size of the batch, whole and in micro-batches.
+"""Peak memory of one training step by batch size, whole and in micro-batches.
 
     python benchmarks/micro_batch_memory.py [--encoder lstm] [--micro-batch-size 64]
 
-Each line is a process of its own: what it needs beyond model and batch, at the most (RSS).
+Each line is measured in a process of its own: its peak memory (RSS) beyond model and batch.
 """
 
 from __future__ import annotations

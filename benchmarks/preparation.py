@@ -1,13 +1,13 @@
-"""How fast recordings become data: PaddleSpeech's own way beside timbral, on the same files.
+"""Speed of preparing recordings: PaddleSpeech's own way and timbral, on the same files.
 
     python benchmarks/preparation.py [--rounds 3] [--files 200] [--kinds flac] [--cores 1]
 
-Each run is a process of its own, pinned to its cores; contenders take turns, so that a busy
-machine slows them alike. Times are without imports, and of two processes with their start, for
-which timbral gets more audio: its processes import torch. `ratio` is of hours per minute,
-`cpu ratio` of hours per second of processor time, which says more on a machine that others use.
-PaddleSpeech's way is written here after its description: librosa decodes and resamples, WebRTC's
-detector sees each window as packed integers, librosa makes the mel, numpy saves it.
+Each run is a process of its own, pinned to its cores; the two alternate, so that a busy machine
+slows both equally. Times are without imports. With two processes their start is included, so
+timbral gets more audio, because its processes import torch. `ratio` is of hours per minute,
+`cpu ratio` of hours per second of processor time, which is more reliable on a busy machine.
+PaddleSpeech's way is written here from its description: librosa decodes and resamples, WebRTC's
+detector gets each window as packed integers, librosa computes the mel, and numpy saves it.
 """
 
 from __future__ import annotations

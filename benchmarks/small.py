@@ -1,11 +1,12 @@
-"""timbral-small beside CAM++: microseconds of processor time for 10 ms of audio.
+"""timbral-small and CAM++: microseconds of processor time per 10 ms of audio.
 
     python benchmarks/small.py [--rounds 7]
 
-From samples to unit vectors, one thread, encoders in turn, medians; ratios to CAM++ in float32 are
-the medians of the rounds' own. Encoders: campplus-zh-en as it is published, computed layer by layer
-as the original does, and in timbral's form; each in float32 and, where the processor can, in int8.
-Audio is of the shipped voices.
+From samples to unit vectors in one thread. campplus-zh-en and timbral-small are measured in
+timbral's optimized form, in float32 and, if the processor supports it, in int8; campplus-zh-en also
+layer by layer in float32, as the original computes it. Encoders alternate, and medians are shown;
+ratios to campplus-zh-en in float32 are medians of the ratios of the rounds. Audio is of the shipped
+voices.
 """
 
 from __future__ import annotations

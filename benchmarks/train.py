@@ -1,15 +1,15 @@
-"""Steps per second: the whole loop with data, the loop on one batch again, the model alone.
+"""Training steps per second: the whole loop with data, the loop on one batch, and the model alone.
 
     python benchmarks/train.py [--config NAME|FILE] [--data FOLDER] [--steps 8]
 
-Without `--data` the voices of the demo are prepared for it. For an encoder that takes the mels of
-PaddleSpeech's GE2E there is a fourth way, its loader's design: a file of mels for each utterance,
+Without `--data`, the demo's voices are prepared for it. For an encoder that takes the mels of
+PaddleSpeech's GE2E, the design of its loader is also measured: one file of mels for each utterance,
 prepared in advance, so that the step computes none.
 
-The ways alternate, round by round; figures are medians over the rounds. `model alone` is
-forward, loss, backward and the optimizer's step, written down without timbral's loop. The loop
-logs as its config says, and neither validates nor saves. With `--threads 1` the processor's time
-is counted instead of the clock's, the thread that reads data included.
+The variants alternate, round by round; figures are medians over the rounds. `model alone` is
+forward, loss, backward and the optimizer's step, written without timbral's loop. The loop logs as
+its config says, and neither validates nor saves. With `--threads 1`, processor time is counted
+instead of clock time, including that of the thread that reads data.
 """
 
 from __future__ import annotations

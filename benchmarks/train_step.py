@@ -1,12 +1,12 @@
-"""A training step of ECAPA-TDNN at full size: timbral's module beside SpeechBrain's.
+"""A training step of ECAPA-TDNN at full size: timbral's module and SpeechBrain's.
 
     python benchmarks/train_step.py [--peers PYTHON] [--threads 1] [--utterances 16] [--rounds 3]
 
-Forward, the mean square of the embeddings as loss, backward and an Adam step on features
+Forward, the mean square of the embeddings as the loss, backward and an Adam step on features
 (B, 200, 80) of two seconds, in float32 and under bfloat16 autocast. SpeechBrain runs under the
-Python given by --peers (or $TIMBRAL_PEERS), where `pip install torch torchaudio speechbrain` was
-done. Each is a process of its own; they take turns, medians are compared. Denormal numbers are
-flushed on both sides: they would slow either at random.
+Python given by --peers (or $TIMBRAL_PEERS), in which torch, torchaudio and speechbrain are
+installed. Each is a process of its own; they alternate, and medians are compared. Denormal numbers
+are flushed on both sides, because they would slow either at random.
 """
 
 from __future__ import annotations

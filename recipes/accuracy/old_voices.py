@@ -1,4 +1,4 @@
-"""The data that `timbral train --keep-old` is measured on: new voices, old ones, and tests of both.
+"""The data on which `timbral train --keep-old` is measured: new and old voices, and tests of both.
 
     python recipes/accuracy/old_voices.py CORPORA OUTPUT
 
@@ -11,7 +11,7 @@ CORPORA is that of prepare.py. OUTPUT becomes
     trials-clean.txt      the other half, treated in the same ways; utt2spk-clean, utt2spk-degraded
     trials-degraded.txt   name the speakers
 
-The trials of `old-clean` are within a session. Speed moves the pitch as well, as a raised voice
+The trials of `old-clean` are within a session. Speed also changes the pitch, as a raised voice
 does.
 """
 

@@ -1,16 +1,16 @@
-"""The data that recipes are compared on: a training store and two lists of trials.
+"""The data on which recipes are compared: a training store and two lists of trials.
 
     python recipes/accuracy/prepare.py CORPORA OUTPUT
 
-CORPORA holds speechocean762-train (a Kaldi directory with speakers-dev.txt, trials-dev.txt and
+CORPORA contains speechocean762-train (a Kaldi directory with speakers-dev.txt, trials-dev.txt and
 spk2gender), librispeech-251, LibriSpeech and LibriTTS. OUTPUT becomes
 
     train/                speechocean762 without its dev speakers, LibriSpeech without 19, 26, 27
     trials-dev.txt        the dev trials of speechocean762: one session per speaker
     trials-sessions.txt   LibriSpeech and LibriTTS: target trials between two sessions
 
-A recipe is better only when it is better on both lists: with one session per speaker, room and
-microphone give the speaker away, and an encoder that learns them looks good.
+A recipe is better only if it is better on both lists. With one session per speaker, the room and
+the microphone identify the speaker, so an encoder that learns them seems good.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a recording goes through before somebody compares it: crops, rooms, noise, telephones.
+"""Degradations of a recording before it is compared: crops, rooms, noise, telephones.
 
-Every function takes and gives mono float32 samples (T,) at 16 kHz.
+Every function takes and returns mono float32 samples (T,) at 16 kHz.
 """
 
 from __future__ import annotations

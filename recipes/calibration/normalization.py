@@ -1,11 +1,11 @@
-"""Cosines beside mean subtraction, AS-norm and NAP, on speakers that the cohort does not hold.
+"""Cosines compared with mean subtraction, AS-norm and NAP, on speakers who are not in the cohort.
 
     python recipes/calibration/normalization.py RECORDINGS VECTORS
 
-RECORDINGS is the folder that recordings.py wrote, VECTORS the `embed` folder of its recordings by
-one encoder, as `timbral evaluate --vectors` leaves it. The cohort are the recordings to fit on;
-for AS-norm the mean of each of their speakers. Prints EER with 95 % intervals over speakers,
-minDCF at 0.01 and the least Cllr for each list of tests.
+RECORDINGS is the folder that recordings.py wrote, VECTORS the `embed` folder of its recordings from
+one encoder, such as that of `timbral evaluate --vectors`. The cohort consists of the recordings to
+fit on; for AS-norm, of the mean of each of their speakers. Prints EER with 95 % intervals over
+speakers, minDCF at 0.01 and min Cllr for each list of tests.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What a calibration promises against what happens, on speakers and conditions it has not seen.
+"""What a calibration promises and what happens, for speakers and conditions it was not fitted on.
 
     python recipes/calibration/promises.py CALIBRATION.json FITTED EVALUATION [EVALUATION …]
 
-FITTED and each EVALUATION are folders of `timbral evaluate`, with the list's .utt2spk beside the
+FITTED and each EVALUATION are folders of `timbral evaluate`, with the list's .utt2spk next to the
 list. Prints a table: false accepts and false rejects with 95 % intervals over speakers, at the
-calibration's thresholds and at cosines that are copied from elsewhere. Of trials with a recording
-below the calibration's ranges nothing is promised; they are counted and left out.
+calibration's thresholds and at cosines copied from elsewhere. Nothing is promised for trials with a
+recording below the calibration's ranges; they are counted and left out.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""Recordings that calibrations are fitted on, and others that they are tested on.
+"""Recordings to fit calibrations on, and others to test them on.
 
     python recipes/calibration/recordings.py CORPORA OUTPUT [--speakers FILE]
 
-CORPORA holds speechocean762-train, librispeech-251, LibriSpeech, LibriTTS, VCTK, noise and rooms.
-OUTPUT becomes
+CORPORA contains speechocean762-train, librispeech-251, LibriSpeech, LibriTTS, VCTK, noise and
+rooms. OUTPUT becomes
 
     fit/CORPUS/SPEAKER/SIDE/*.flac     100 speakers of speechocean762, 248 of LibriSpeech, or those
                                        of FILE, whose lines are CORPUS-SPEAKER
     test/CELL/SPEAKER/SIDE/*.flac      other speakers, one condition in each CELL
     fit.txt, fit.txt.utt2spk, test-CELL.txt, test-CELL.txt.utt2spk
 
-A speaker's material is divided between two sides (sessions, where a corpus has them), and target
-trials are between the sides, so that no second of audio is on both sides of a trial. Each
-recording to fit on is cropped (1 to 16 s), put into a room, into noise and through a codec by
-chance, independently of the other side. Noises, rooms and one codec (Opus) of the tests are not
-among those to fit on.
+A speaker's material is divided between two sides (sessions, if a corpus has them), and target
+trials are between the sides, so that no second of audio is on both sides of a trial. Each recording
+to fit on is randomly cropped (1 to 16 s), put into a room, into noise and through a codec,
+independently of the other side. The noises, the rooms and one codec (Opus) of the tests do not
+occur in the recordings to fit on.
 """
 
 from __future__ import annotations

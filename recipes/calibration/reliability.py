@@ -1,13 +1,13 @@
-"""How often a probability is wrong, by how much speech it rests on.
+"""How often a probability is wrong, by the amount of speech it is based on.
 
     python recipes/calibration/reliability.py CALIBRATION.json EVALUATION [EVALUATION …]
     python recipes/calibration/reliability.py CALIBRATION.json FITTED --cross-validated
 
-Each EVALUATION is a folder of `timbral evaluate`, with the list's .utt2spk beside the list; lists
-that recordings.py has drawn of the same speakers are taken together. FITTED is the one that the
-calibration was fitted on: the llr of a trial is then of a fit without its speakers. Prints, for
-pairs whose probability reaches a number (prior 0.5), how many of 100 are of two speakers, with 95 %
-intervals over speakers, and how many that should be.
+Each EVALUATION is a folder of `timbral evaluate`, with the list's .utt2spk next to the list; lists
+that recordings.py has drawn from the same speakers are pooled. FITTED is the one that the
+calibration was fitted on; the llr of a trial is then that of a fit without its speakers. Prints,
+for pairs with a probability (prior 0.5) of a number or more, how many of 100 are of two speakers,
+with 95 % intervals over speakers, and how many should be.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     python recipes/calibration/streaming.py ENCODER CORPORA [--lengths]
 
 The speakers are those that calibrations are tested on (see recordings.py). A speaker is enrolled
-with some seconds of one side; 12 s of the other side, and of another speaker's, come in, 0.25 s at
-a time, as they are or worse. Prints false accepts and false rejects with 95 % intervals over
-speakers, those of the first look apart, and how long it took. With --lengths: decisions after a
-fixed length beside it, of 8 s enrolled.
+with some seconds of one side. Then 12 s of the other side, and of another speaker, arrive in pieces
+of 0.25 s, as they are or degraded. Prints false accepts and false rejects with 95 % intervals over
+speakers, separately those at the first look, and how long it took. With --lengths, decisions after
+a fixed length are also made, with 8 s enrolled.
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
     python recipes/calibration/telephone.py CORPORA LISTS OUTPUT ENCODER [ENCODER …]
 
 LISTS is the folder that recipes/accuracy/prepare.py wrote. Every recording of its lists, and of a
-cohort, is encoded as it is and through G.711 at 8 kHz (`degrade.telephone`). The cohort is of the
-speakers that recordings.py fits on, over the line of the list: four recordings of each speaker of
-speechocean762, and the one excerpt of each of LibriSpeech; for AS-norm the mean of each speaker.
-Prints EER with 95 % intervals over speakers (none where there is no error), minDCF at 0.01 and
-0.05, and the least Cllr; of cosines also the Cllr of the calibration that the encoder comes with,
-if it has one. OUTPUT keeps recordings and vectors.
+cohort, is embedded as it is and after G.711 at 8 kHz (`degrade.telephone`). The cohort has the
+speakers that recordings.py fits on, over the same line as the list: four recordings of each speaker
+of speechocean762, and the one excerpt of each of LibriSpeech; for AS-norm, the mean of each
+speaker. Prints EER with 95 % intervals over speakers (none if there is no error), minDCF at 0.01
+and 0.05, and min Cllr; for cosines also the Cllr of the encoder's own calibration, if it has one.
+OUTPUT keeps recordings and vectors.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A student beside its teacher: error rates, and whether their vectors compare.
+"""A student compared with its teacher: error rates, and whether their vectors can be compared.
 
     python recipes/distillation/measure.py STUDENT TEACHER WORK LIST [LIST ...]
 
-Each LIST is a list of labeled trials with absolute paths, and who speaks in LIST.utt2spk:
+Each LIST is a list of labeled trials with absolute paths, with their speakers in LIST.utt2spk:
 recipes/accuracy/prepare.py makes two of them, recipes/calibration/recordings.py those of crops,
 telephones, noise and rooms. Vectors are kept in WORK. A line for each list:
 

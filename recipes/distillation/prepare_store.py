@@ -2,14 +2,14 @@
 
     python recipes/distillation/prepare_store.py CORPORA VOICES OUTPUT
 
-CORPORA holds speechocean762-train, librispeech-251 and wake-words-unlabeled, VOICES the 54
-synthetic voices that come with timbral. OUTPUT becomes a store without the speakers that encoders
-are evaluated on (the dev speakers of speechocean762, and 19, 26 and 27 of LibriSpeech), and
-without those that the student's calibration is fitted on: every fourth other speaker of
-LibriSpeech, every fifth of speechocean762, listed in OUTPUT.calibration-speakers.txt.
+CORPORA contains speechocean762-train, librispeech-251 and wake-words-unlabeled; VOICES are the 54
+synthetic voices that are shipped with timbral. OUTPUT becomes a store without the speakers that
+encoders are evaluated on (the dev speakers of speechocean762, and 19, 26 and 27 of LibriSpeech),
+and without those that the student's calibration is fitted on: every fourth other speaker of
+LibriSpeech and every fifth of speechocean762, listed in OUTPUT.calibration-speakers.txt.
 
-A recording whose speaker nobody knows is a speaker of its own: two crops of it are of one speaker,
-and that is all that a batch makes use of.
+A recording of an unknown speaker counts as a speaker of its own. Two crops of it are of one
+speaker, and a batch needs no more than that.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Short crops of real speech, for searches of recordings that tell little.
+"""Short crops of real speech, for searches of recordings with little speech.
 
     python recipes/gallery/crops.py EMBEDDINGS OUTPUT [--seconds LOW HIGH] [--speech LOW HIGH]
 
-EMBEDDINGS is an `embed` folder of many speakers. Of either half of each speaker's recordings, in
-their order, as many crops are written: OUTPUT/SPEAKER/a*.flac and b*.flac, `--seconds` long, with
-as much net speech as `--speech` says. `timbral embed ENCODER OUTPUT` makes vectors of them.
+EMBEDDINGS is an `embed` folder of many speakers. From both halves of each speaker's recordings, in
+their order, equally many crops are written: OUTPUT/SPEAKER/a*.flac and b*.flac, of `--seconds`
+duration and with `--speech` seconds of net speech. `timbral embed ENCODER OUTPUT` embeds them.
 """
 
 from __future__ import annotations

@@ -1,19 +1,22 @@
-"""Open-set identification: what is promised of a search, and what happens.
+"""Open-set identification: what is promised for a search, and what happens.
 
     python recipes/gallery/identification.py CALIBRATION.json EMBEDDINGS [TESTED …]
         [--crops CROPS] [--enroll-crops] [--sizes N …]
 
-EMBEDDINGS is an `embed` folder of many speakers. Galleries of 10, 100 and 340 of them are drawn,
-with 3 recordings of the first half of each speaker's, as `timbral enroll` does it: whom the guard
-refuses is no part of them. Recordings of the second half are searched, and recordings of all the
-other speakers, who are strangers. TESTED are `embed` folders of other speakers, who are strangers
-only. Recordings with little speech are decided as `timbral identify` decides them, at thresholds
-of their own or without a promise, and counted apart; those below the ranges of the calibration, of
-which nothing is promised, are left out. CROPS is an `embed` folder of short crops of the speakers
-of EMBEDDINGS, as crops.py makes them: they are searched as well, known strangers bring one each,
-and with `--enroll-crops` each voice has one. Prints, for each rate that is asked for: strangers who
-are given any name, with a 95 % interval over speakers; enrolled speakers who are not found; wrong
-names.
+EMBEDDINGS is an `embed` folder of many speakers. Galleries of 10, 100 and 340 of them are drawn.
+Each voice gets 3 recordings from the first half of its speaker's, as `timbral enroll` does it;
+speakers whom the guard refuses are not enrolled. Recordings from the second half are searched, and
+recordings of all other speakers, who are strangers. TESTED are `embed` folders of other speakers,
+all of them strangers.
+
+Recordings with little speech are decided as by `timbral identify`, at thresholds of their own or
+without a promise, and counted separately. Those below the ranges of the calibration, for which
+nothing is promised, are left out. CROPS is an `embed` folder of short crops of the speakers of
+EMBEDDINGS, made by crops.py: they are searched as well, and each known stranger has one; with
+`--enroll-crops`, so has each voice.
+
+Prints for each requested rate: strangers who get any name, with a 95 % interval over speakers;
+enrolled speakers who are not found; and wrong names.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Profiles of a meeting app, fed by segments of which some are another speaker's.
+"""Profiles of a meeting app, fed with segments some of which are another speaker's.
 
     python recipes/gallery/meetings.py EMBEDDINGS SPEAKERS [MEETINGS]
 
-EMBEDDINGS: a folder that `timbral embed campplus-zh-en` wrote; SPEAKERS: ids, one a line, of
-speakers that the calibration was not fitted on, with twelve utterances or more. docs/gallery.md has
-the results.
+EMBEDDINGS is a folder that `timbral embed campplus-zh-en` wrote. SPEAKERS is a file of speaker ids,
+one per line, that the calibration was not fitted on, with twelve utterances or more. The results
+are in docs/gallery.md.
 
-A meeting has six speakers. Each profile starts with two utterances of its speaker; in each of four
-stages a diarization gives it four more, of which each is another participant's with a probability
-of 25 %. Three apps: one adds everything, one adds what has a cosine of 0.25 to the profile (a
-threshold that is copied from elsewhere), and one enrolls with `Gallery.enroll_vectors`.
+A meeting has six speakers. Each profile starts with two utterances of its speaker. In each of four
+stages a diarization adds four more, each of which is another participant's with a probability of
+25 %. There are three apps: one adds everything, one adds what has a cosine of 0.25 or more to the
+profile (a threshold copied from elsewhere), and one enrolls with `Gallery.enroll_vectors`.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""What migrated voices lose: EER of old–old, new–new and old enrolled / new tested.
+"""What migrated voices lose: EER of old and old, new and new, old enrolled and new tested vectors.
 
     python recipes/gallery/migration.py OLD_BRIDGE NEW_BRIDGE OLD_TESTED NEW_TESTED [PREFIX …]
 
-All are `embed` folders, by the old and the new encoder; the tested speakers are not in the bridge.
-PREFIX chooses tested speakers by the beginning of their names (corpora). --unlabeled adds pairs of
-such folders to the bridge, whose speakers are not asked; --own N adds so many recordings, without
-their speakers, of one half of the tested speakers, and takes their mean in the new space; the other
-half is tested. With --folds K the tested speakers may be in the bridge: a Kth of them at a time is
-tested, and left out of it. Each voice is enrolled with 1 recording, and with all others than the
+All are `embed` folders, from the old and the new encoder; the tested speakers are not in the
+bridge. PREFIX selects tested speakers by the beginning of their names (corpora). --unlabeled adds
+pairs of such folders to the bridge, without their speakers. --own N adds N recordings of one half
+of the tested speakers, without their names, and uses the mean of that half in the new space; the
+other half is tested. With --folds K the tested speakers may be in the bridge: one fold of them at a
+time is tested, and left out of it. Each voice is enrolled with 1 recording, and with all but the
 one that is tested (19 of 20 in speechocean762).
 """
 

@@ -1,4 +1,4 @@
-"""Windows of features with labels, from sounds as they are and through lines, rooms, noise."""
+"""Labeled windows of features: of sounds as they are, and over lines, in rooms and in noise."""
 
 from __future__ import annotations
 

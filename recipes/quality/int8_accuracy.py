@@ -1,12 +1,12 @@
-"""How far 8 bits move the error rates of an encoder, in intervals over speakers.
+"""How much 8 bits change the error rates of an encoder, with intervals over speakers.
 
     python recipes/quality/int8_accuracy.py LIST ... [--encoder campplus-zh-en] [--seconds 0 6 2]
 
-Each LIST holds labeled trials, and LIST.utt2spk the speakers, as recipes/accuracy/prepare.py and
-recipes/calibration/recordings.py write them. For every list, whole (0) and with the first seconds
-of each recording, a row of a table in Markdown: EER in float32 and in 8 bits, the change with its
-95 % interval (bootstrap over speakers, the same ones drawn for both), that of min Cllr, and the
-cosine between both vectors of a recording.
+Each LIST contains labeled trials, and LIST.utt2spk the speakers, as recipes/accuracy/prepare.py and
+recipes/calibration/recordings.py write them. Prints a row of a Markdown table for each list, for
+whole recordings (0) and for their first seconds: EER in float32 and in 8 bits, the change with its
+95 % interval (bootstrap over speakers, the same draws for both), that of min Cllr, and the cosine
+between both vectors of a recording.
 """
 
 from __future__ import annotations

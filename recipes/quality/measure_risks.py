@@ -1,4 +1,4 @@
-"""How often each risk is found in good recordings, and in those that were made worse on purpose.
+"""How often each risk is found in good recordings, and in recordings degraded on purpose.
 
 python recipes/quality/measure_risks.py ../shared/data
 """

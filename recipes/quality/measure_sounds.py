@@ -1,9 +1,9 @@
-"""Error rates of the speech model on recordings, speakers and kinds of sound held out of it.
+"""Error rates of the speech model on recordings, speakers and kinds of sound it was not fitted on.
 
     python recipes/quality/measure_sounds.py ../shared/data
 
-Prints, for each condition and length of crop, the percentage of speech called no speech; for each
-kind of sound, the percentage called speech.
+Prints, for each condition and length of crop, the percentage of speech that is taken for no speech,
+and for each kind of sound, the percentage that is taken for speech.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How often `check --encoder` finds a second speaker, where there is one and where there is none.
+"""How often `check --encoder` finds a second speaker, in recordings with one and without.
 
     python recipes/quality/measure_speakers.py ../shared/data --encoder campplus-zh-en
 
 Recordings of 10 to 30 s are joined from utterances of one speaker, or of two speakers of one
-corpus, of which the second has a quarter, a third or half.
+corpus, the second of whom has a quarter, a third or half.
 """
 
 from __future__ import annotations

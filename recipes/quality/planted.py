@@ -1,4 +1,4 @@
-"""Corpora in which some recordings have a second speaker, made from the shared speech."""
+"""Corpora made from the shared speech, in which some recordings have a second speaker."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""How many recordings with a second speaker `audit --encoder` finds, and how many it names wrongly.
+"""How many recordings with a second speaker `audit --encoder` finds, and its false alarms.
 
     python recipes/quality/second_speakers.py ../shared/data results speechocean762 --most 6
     python recipes/quality/second_speakers.py ../shared/data results excerpts-pieces demo … --fit
 
-In each draw 2 % of a corpus's recordings are replaced by such in which another speaker of it takes
-30 or 50 % of the time; the recordings out of which the second speakers were cut are left out.
-Recordings are read once; draws differ in which ones are replaced. With `--fit` it says which
-constants of the score suit the corpora best; with `--true-moments` second speakers are cut where
-they begin or end, which shows what a better search for that moment could gain at most.
+In each draw, another speaker of the corpus takes 30 or 50 % of the time in 2 % of its recordings.
+The recordings from which the second speakers were cut are left out. Recordings are read once, and
+draws differ in which of them are changed. `--fit` prints which constants of the score suit the
+corpora best. `--true-moments` splits recordings exactly where the second speaker begins or ends,
+which shows how much a better search for that moment could gain at most.
 """
 
 from __future__ import annotations

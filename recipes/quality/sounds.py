@@ -1,4 +1,4 @@
-"""Speech, noise, music and made sounds: what the speech model is fitted on, and held out."""
+"""Speech, noise, music and synthetic sounds, to fit the speech model on and to test it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Fit the model by which `timbral check` tells speech, music and noise apart.
+"""Fit the model with which `timbral check` distinguishes speech, music and noise.
 
     python recipes/quality/train_sounds.py ../shared/data
 
-Logistic regression on the statistics of `timbral.audio.quality.sound_features`, each window of a
-recording an example, with an L2 penalty. Takes about three minutes.
+Logistic regression on the statistics of `timbral.audio.quality.sound_features`, with an L2 penalty;
+each window of a recording is an example. Takes about three minutes.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Whether the calibration of campplus-zh-en holds for the encoder that comes with timbral.
+"""Whether the calibration of campplus-zh-en is valid for the encoder that is shipped with timbral.
 
     python recipes/shipped/compare.py WORK LIST [LIST ...]
 
-Each LIST is a list of labeled trials with absolute paths, and who speaks in LIST.utt2spk
-(recipes/calibration/recordings.py makes some). For each a line: EER of both with 95 % intervals
-over speakers; how far the scores that the calibration is of lie apart (root mean square, largest);
+Each LIST is a list of labeled trials with absolute paths, with their speakers in LIST.utt2spk
+(recipes/calibration/recordings.py makes some). A line for each: EERs of both with 95 % intervals
+over speakers; the difference of the scores that the calibration takes (root mean square, largest);
 and how many decisions differ at the thresholds that promise 5 and 1 % false accepts.
 """
 

@@ -1,13 +1,13 @@
-"""The encoders that come with timbral, with weights in few bits.
+"""The encoders that are shipped with timbral, with weights in few bits.
 
     shipped=src/timbral/checkpoints/shipped
     python recipes/shipped/make.py campplus-zh-en $shipped/campplus-int8
     python recipes/shipped/make.py WORK/student.encoder $shipped/timbral-small \\
         --bits 6 --calibration FILE --changes "a student cut from it, weights in 6 bits"
 
-WORK is that of recipes/distillation/cut_down/run.sh. Without FILE the calibration is that of the
-encoder: recipes/shipped/compare.py shows how little the scores of campplus-zh-en change. With it,
-that of `timbral calibrate` on the encoder's own vectors.
+WORK is that of recipes/distillation/cut_down/run.sh. FILE is a calibration that `timbral calibrate`
+fitted to the encoder's own vectors. Without it, the encoder's calibration is used:
+recipes/shipped/compare.py shows how little the scores of campplus-zh-en change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The student's weights as the file of the shipped encoder keeps them."""
+"""The student's weights, rounded as the file of the shipped encoder stores them."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The student begins with its teacher's layers, fitted to what they do.
+"""The student starts with its teacher's layers, fitted to what they compute.
 
     python recipes/distillation/cut_down/fit.py CORPORA SHARDS FRONT OUTPUT [--crops N]
 
-FRONT is what front.py wrote. Two of three batches of crops are in noise and rooms for the student,
-and never for the teacher. OUTPUT becomes a file with `weights`, a state dict of a
-`SmallCampplusEncoder`, and `channels`, those of the teacher's that each of its blocks hands on.
+FRONT is the output of front.py. Two of three batches of crops are in noise and rooms for the
+student, but never for the teacher. OUTPUT becomes a file with `weights`, a state dict of a
+`SmallCampplusEncoder`, and `channels`, the teacher's channels that each block outputs.
 """
 
 from __future__ import annotations

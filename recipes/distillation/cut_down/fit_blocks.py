@@ -1,9 +1,9 @@
 """The student's dense blocks, cut from its teacher's: products fitted by least squares one by one.
 
-A layer of the student stands for several of the teacher's. Its hidden units are those of theirs
-that say most about what they give, of which it keeps the channels that later layers need most.
-Its local products and gates are fitted to theirs, and a block hands on the teacher's channels that
-say most.
+A layer of the student replaces several layers of the teacher. Its hidden units are the most
+informative ones of those layers, and of its outputs it keeps the channels that later layers need
+most. Its local products and gates are fitted to theirs. A block outputs the most informative of the
+teacher's channels.
 """
 
 from __future__ import annotations

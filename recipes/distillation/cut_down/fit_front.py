@@ -1,8 +1,8 @@
 """The student's front, cut from its teacher's: products fitted by least squares one by one.
 
-Every convolution is fitted to what the teacher has at its place, on what the student's convolutions
-before it give. The student's first convolution stands for the teacher's first one and the residual
-block after it. From there on the student has every second of the teacher's frames.
+Every convolution is fitted to the teacher's outputs at its place, from the outputs of the student's
+convolutions before it. The student's first convolution replaces the teacher's first one and the
+residual block after it. From there on the student has every second of the teacher's frames.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python recipes/distillation/cut_down/front.py CORPORA SHARDS OUTPUT [--seconds N]
 
-It begins with the layers that fit_front.py cuts from the teacher's. A frame of the teacher's front
+It starts with the layers that fit_front.py cuts from the teacher's. A frame of the teacher's front
 depends on a fifth of a second of sound, so a few hours of speech give many examples. OUTPUT
 becomes a state dict of a `SmallCampplusEncoder`, whose other layers are still random.
 """

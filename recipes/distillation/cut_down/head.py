@@ -1,12 +1,12 @@
-"""The student's last product, fitted again on crops that the student did not learn from.
+"""The student's last product, fitted again on crops that the student has not been trained on.
 
     python recipes/distillation/cut_down/head.py SHARDS STATE OUTPUT
 
-What the blocks give for crops that were learned from is nearer to the teacher's than for others,
-so the last product learned to rely on it too much. SHARDS is a folder of shards of voices.py that
-learn.py did not read (another `--first`), with those of held.py; STATE is what learn.py wrote.
-The ridge is the one that is best for the held speakers. OUTPUT becomes the encoder's folder, with
-weights as a file of few bits keeps them.
+For crops of the training, the outputs of the blocks are closer to the teacher's than for others, so
+the last product has learned to rely on them too much. SHARDS is a folder of shards of voices.py
+that learn.py did not read (another `--first`), with those of held.py; STATE is the output of
+learn.py. The ridge that is best for the held speakers is used. OUTPUT becomes the encoder's folder,
+with its weights rounded to the few bits of the shipped file.
 """
 
 from __future__ import annotations

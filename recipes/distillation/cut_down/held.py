@@ -1,10 +1,10 @@
-"""Crops of speakers who are not trained on, to watch a student by.
+"""Crops of speakers who are not trained on, to validate a student.
 
     python recipes/distillation/cut_down/held.py CORPORA STORE SHARDS
 
-Unchanged crops of 3.6 s of those whom recipes/distillation/prepare_store.py kept from STORE for a
-calibration (STORE.calibration-speakers.txt): up to six of each, shards SHARDS/held-CORPUS.pt with
-`speakers`, their numbers.
+The speakers are those that recipes/distillation/prepare_store.py kept out of STORE for a
+calibration (STORE.calibration-speakers.txt). Up to six unchanged crops of 3.6 s of each are written
+to SHARDS/held-CORPUS.pt, with `speakers`, their numbers.
 """
 
 from __future__ import annotations

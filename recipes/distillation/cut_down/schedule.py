@@ -1,4 +1,4 @@
-"""The learning rate: it rises linearly, then falls with the time like half a period of a cosine."""
+"""The learning rate: a linear rise, then a fall with time like half a period of a cosine."""
 
 from __future__ import annotations
 

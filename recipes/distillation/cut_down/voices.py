@@ -3,11 +3,11 @@
     python recipes/distillation/cut_down/voices.py CORPORA STORE SHARDS [--crops N] [--first N]
 
 STORE is the prepared data of recipes/distillation/prepare_store.py. SHARDS becomes a folder of
-files of 128 crops each, all of one length. The teacher labels anything, so a crop need not come
-from a voice that exists: the banks are stretched along time and along frequency, the spectrum's
-envelope (the vocal tract) separately from its fine structure (the pitch), and some crops contain
-two speakers. Crops come in pairs of one changed voice. In every fourth shard they are in noise,
-rooms and telephone calls before the teacher takes them.
+files of 128 crops each, all of one length. The teacher labels any sound, so a crop need not be of a
+real voice: the banks are stretched along time and along frequency, the spectrum's envelope (the
+vocal tract) separately from its fine structure (the pitch), and some crops contain two speakers.
+Crops come in pairs of one changed voice. In every fourth shard, noise, rooms and telephones are
+applied before the teacher computes its vectors.
 """
 
 from __future__ import annotations

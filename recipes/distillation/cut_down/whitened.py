@@ -1,13 +1,13 @@
-"""Adam in the coordinates in which what a product takes is white.
+"""Adam in coordinates in which the inputs of a product are white.
 
 The inputs of a product are correlated, and after a ReLU none has a mean of zero. Steps of one size
 for all weights move the common part of the inputs a hundred times too far, and their differences
 too little. With x' = T'x the white inputs (T = Q (L + d)^-1/2 of their second moments
-Q L Q'), y = W x = W' x', and Adam learns W', whose every number changes y alike:
+Q L Q'), and y = W x = W' x', Adam learns W', each number of which changes y by a like amount:
 
     gradient of W' = G T        W changes by (change of W') T'
 
-A row's step is in proportion to how large its output is.
+The step of a row is proportional to the size of its output.
 """
 
 from __future__ import annotations
