@@ -124,8 +124,8 @@ def convert(content: Content) -> ConvertedWeights:
     """Convert a folder of WavLM; if it has no x-vector head, that is newly initialized."""
     if content.config is None or not has_wavlm_config(content):
         raise CheckpointError(
-            "weights of transformers' WavLM need its config.json in the same folder (model_type "
-            "wavlm)"
+            "these are not weights of transformers' WavLM: there is no config.json with model_type "
+            "'wavlm' next to them"
         )
     tensors = wavlm_tensors(only_tensors(content.values))
     has_head = "encoder.head.projector.weight" in tensors

@@ -67,8 +67,8 @@ def convert(content: Content) -> ConvertedWeights:
     """Convert any size; CheckpointError unless there is a config.json of a supported w2v-BERT."""
     if content.config is None or not is_w2v_bert(content):
         raise CheckpointError(
-            "weights of transformers' w2v-BERT need its config.json in the same folder (model_type "
-            f"{MODEL_TYPE})"
+            "these are not weights of transformers' w2v-BERT: there is no config.json with "
+            f"model_type {MODEL_TYPE!r} next to them"
         )
     config = _config(content.config)
     tensors: dict[str, Tensor] = {}
