@@ -7,6 +7,7 @@ import io
 import os
 import re
 import resource
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from timbral.demo import shipped, whole_job
 from timbral.demo.shipped import VOICES
 from timbral.encoders.registry import ENCODERS
 from timbral.exporting import parity, shipped_trials
+from timbral.inference.embedder import Embedder
 from timbral.io import devices
 from timbral.plots import projection
 
@@ -127,6 +129,25 @@ def ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Answer(code, out, re.sub(LAYOUT_LINE, "", err, flags=re.M), "".join(layouts))
 
     return run
+
+
+def timbral(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, which takes long, because it imports torch again."""
+    command = [sys.executable, "-m", "timbral", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A cache folder in which nothing was converted or downloaded."""
+    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def short_parity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parity of an exported model is measured on four recordings of up to 3 s."""
+    monkeypatch.setattr(parity, "LONGEST_SECONDS", 3.0)
+    monkeypatch.setattr(parity, "NUM_LENGTHS", 2)
 
 
 @pytest.fixture
@@ -226,6 +247,12 @@ def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     api.train(config, store.folder, folder, validation_speakers="2", device="cpu")
     (folder / TRAINING_LIST).unlink()  # tests evaluate on the speakers that it was trained on
     return folder
+
+
+@pytest.fixture
+def embedder(run: Path) -> Embedder:
+    """The encoder of the run."""
+    return api.load_encoder(run, device="cpu")
 
 
 @pytest.fixture

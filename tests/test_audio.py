@@ -34,7 +34,9 @@ Tone = Callable[..., Wave]
         ("mp3", "MPEG_LAYER_III", 0.1),
     ],
 )
-def test_formats(tmp_path: Path, tone: Tone, suffix: str, subtype: str, tolerance: float) -> None:
+def test_every_format_is_decoded(
+    tmp_path: Path, tone: Tone, suffix: str, subtype: str, tolerance: float
+) -> None:
     wave = tone(1.0)
     path = tmp_path / f"a.{suffix}"
     soundfile.write(path, wave, 16_000, subtype=subtype)
@@ -54,7 +56,7 @@ def test_channels_are_averaged(tmp_path: Path, tone: Tone) -> None:
 
 
 @pytest.mark.parametrize("sample_rate", [8_000, 22_050, 44_100, 48_000, 96_000])
-def test_any_rate(tmp_path: Path, tone: Tone, sample_rate: int) -> None:
+def test_any_sample_rate_becomes_16_khz(tmp_path: Path, tone: Tone, sample_rate: int) -> None:
     soundfile.write(tmp_path / "a.wav", tone(1.0, sample_rate), sample_rate, subtype="FLOAT")
     wave = load(tmp_path / "a.wav")
     assert abs(len(wave) - 16_000) <= 1
@@ -118,7 +120,7 @@ def test_wrong_headers_are_errors(tmp_path: Path, tone: Tone) -> None:
         decode(tmp_path / "b.flac")
 
 
-def test_arrays(tone: Tone) -> None:
+def test_arrays_are_scaled_by_their_type_or_refused(tone: Tone) -> None:
     wave = tone(0.5)
     as_integers = to_int16(wave)
     np.testing.assert_allclose(check_wave(as_integers, "x"), wave, atol=2e-5)
@@ -232,7 +234,9 @@ def test_equal_rates_need_no_resampling(tone: Tone) -> None:
     assert resample(wave, 16_000, 16_000) is wave
 
 
-def test_scale(tmp_path: Path, tone: Tone) -> None:
+def test_overshoot_is_scaled_and_integers_in_floats_are_recognized(
+    tmp_path: Path, tone: Tone
+) -> None:
     """Overshoot is scaled, not clipped; 16-bit numbers stored as floats are told by their size."""
     wave = tone(1.0)
     wave /= np.abs(wave).max()

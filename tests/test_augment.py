@@ -138,7 +138,7 @@ def test_fast_sizes(least: int) -> None:
     assert least <= size <= max(2, 1.08 * least)
 
 
-def test_bandpass(tmp_path: Path) -> None:
+def test_bandpass_removes_what_lies_outside(tmp_path: Path) -> None:
     time = torch.arange(16_000, dtype=torch.float64) / 16_000
     tones = {hz: torch.sin(2 * torch.pi * hz * time).float() for hz in (100, 1000, 5000)}
     everything = sum(tones.values(), torch.zeros(16_000))
@@ -371,7 +371,7 @@ def test_missing_recordings_are_an_error_before_the_first_step(
         ({"name": ["light"]}, "unknown preset"),
     ],
 )
-def test_mistakes(augment: object, words: str) -> None:
+def test_mistakes_are_explained(augment: object, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         from_mapping(TrainConfig, {"augment": augment}, "c")
 

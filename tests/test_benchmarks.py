@@ -15,7 +15,7 @@ SCRIPTS = [*sorted(ROOT.glob("benchmarks/[a-z]*.py")), *sorted(ROOT.glob("recipe
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_a_script_imports_exists(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(path.parent))
     content = runpy.run_path(str(path), run_name="imported")
     assert "main" in content or is_imported(path)

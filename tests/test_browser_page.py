@@ -33,7 +33,7 @@ from timbral.demo.shipped import VOICES
 from timbral.embeddings.vectors import unit_length
 from timbral.encoders.registry import ENCODERS
 from timbral.errors import CheckpointError, ConfigError, DataError
-from timbral.exporting import browser_page, browser_runtime, parity
+from timbral.exporting import browser_page, browser_runtime
 from timbral.exporting.browser_page import export_page
 from timbral.exporting.browser_runtime import FILES, read_runtime
 from timbral.inference.decision import PairScore, Question, decide
@@ -48,10 +48,7 @@ RECORDINGS = [sorted((VOICES / name).glob("*.ogg"))[0] for name in ("am_adam", "
 in_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 
-@pytest.fixture(autouse=True)
-def short_parity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "LONGEST_SECONDS", 3.0)
-    monkeypatch.setattr(parity, "NUM_LENGTHS", 2)
+pytestmark = pytest.mark.usefixtures("short_parity")
 
 
 @pytest.fixture(scope="module")

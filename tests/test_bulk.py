@@ -32,12 +32,9 @@ from timbral.io.storage import Folder
 from timbral.io.types import Vectors
 
 
-@pytest.fixture
-def embedder(run: Path) -> Embedder:
-    return api.load_encoder(run, device="cpu")
-
-
-def test_parquet(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+def test_the_table_has_every_utterance_with_its_vector(
+    embedder: Embedder, voices: Path, tmp_path: Path
+) -> None:
     summary = api.embed(embedder, voices, tmp_path / "out")
     assert (summary.num_utterances, summary.num_speakers, summary.num_failures) == (48, 8, 0)
     table = pyarrow.parquet.read_table(tmp_path / "out" / "utterances.parquet")

@@ -31,11 +31,6 @@ from timbral.inference.embedder import Embedder
 from timbral.io.storage import Folder
 
 
-@pytest.fixture
-def embedder(run: Path) -> Embedder:
-    return api.load_encoder(run, device="cpu")
-
-
 def assert_same_tables(first: Path, second: Path) -> None:
     one, two = read_embeddings(first), read_embeddings(second)
     assert one.drop_columns("embedding").equals(two.drop_columns("embedding"))
@@ -237,7 +232,9 @@ def test_decoded_audio_is_bounded(
     assert sum(result.num_utterances for result in results) == 48
 
 
-def test_patterns(embedder: Embedder, voices: Path, tmp_path: Path) -> None:
+def test_only_files_that_match_the_pattern_are_embedded(
+    embedder: Embedder, voices: Path, tmp_path: Path
+) -> None:
     summary = api.embed(embedder, voices, tmp_path, pattern="*_0[0-3].ogg")
     assert 0 < summary.num_utterances < 48
     assert all(path.endswith(".ogg") for path in read_embeddings(tmp_path)["path"].to_pylist())

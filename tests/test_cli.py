@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import Answer, Ask, without_progress
+from conftest import Answer, Ask, timbral, without_progress
 from timbral.checkpoints.known_names import PUBLISHED_NAMES
 from timbral.checkpoints.published import PUBLISHED
 from timbral.cli import long_recordings
@@ -25,12 +25,6 @@ from timbral.cli.wording import count, name_flags
 from timbral.data.prepared.store import Store
 from timbral.io.durations import duration
 from timbral.version import __version__
-
-
-def timbral(*words: object) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user does; slow, for it imports torch again."""
-    command = [sys.executable, "-m", "timbral", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_help_names_every_verb(ask: Ask) -> None:

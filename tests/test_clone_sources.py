@@ -62,7 +62,7 @@ def test_pairs_with_a_bar(tmp_path: Path, line: str, pair: tuple[str, str]) -> N
     assert (clone.synthesized, clone.reference) == tuple(f"{tmp_path}/{name}" for name in pair)
 
 
-def test_meta_lst(tmp_path: Path) -> None:
+def test_a_meta_lst_gives_clones_prompts_and_recordings_of_the_texts(tmp_path: Path) -> None:
     touch(tmp_path, "prompts/p.wav", "wavs/u1.wav", "outputs/u1.wav", "outputs/u3.wav")
     lines = "u1|words|prompts/p.wav|other words|wavs/u1.wav\nu2|w|prompts/p.wav|o\n"
     (tmp_path / "meta.lst").write_text(lines)

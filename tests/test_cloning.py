@@ -26,7 +26,9 @@ def embedder() -> Embedder:
     return Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
 
 
-def test_report(ask: Ask, run: Path, voices: Path, tmp_path: Path, embedder: Embedder) -> None:
+def test_real_recordings_are_closer_than_those_of_other_speakers(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path, embedder: Embedder
+) -> None:
     """The real recordings themselves as one system, those of other speakers as the other."""
     real = tmp_path / "real"
     for speaker in sorted(voices.iterdir())[:5]:
@@ -70,7 +72,9 @@ def test_report(ask: Ask, run: Path, voices: Path, tmp_path: Path, embedder: Emb
     assert "choose" in refused.err
 
 
-def test_drift(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
+def test_a_second_speaker_shows_in_the_drift(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path
+) -> None:
     """A recording in which another speaker takes over, against its beginning."""
     first, second = (
         np.concatenate([load(path) for path in sorted(folder.iterdir())[:4]])
@@ -106,7 +110,7 @@ def test_drift(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
     assert "is not longer than the 10 s at its start" in ask(*words[:2], short, *options).err
 
 
-def test_mistakes(ask: Ask, tmp_path: Path) -> None:
+def test_mistakes_are_explained(ask: Ask, tmp_path: Path) -> None:
     told = ask("similarity", "ecapa", "--output", "o").err
     assert "give encoders, followed by what to compare" in told
     assert "`timbral similarity ecapa SYNTHESIZED REFERENCES --output report`" in told

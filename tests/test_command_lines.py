@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from conftest import timbral
 from timbral import api
 from timbral.compat.command_lines import translate
 from timbral.compat.inference_settings import with_settings
 from timbral.encoders.native_windows import Windows
 from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
-
-
-def timbral(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "timbral", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_timbrals_flags_are_unchanged() -> None:
@@ -63,7 +57,7 @@ def test_preprocess() -> None:
     assert " ".join(more) == f"{expected} --trim none --workers 2"
 
 
-def test_train() -> None:
+def test_flags_of_train_scripts_are_translated() -> None:
     words = "train --data D --output O --device gpu --nprocs 2 --opts model.num_layers 2"
     expected = "train --workers 2 --data D --output O --device gpu --opts model.num_layers 2"
     assert " ".join(translate(words.split())) == expected

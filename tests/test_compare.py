@@ -19,7 +19,7 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_compare(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_noisier_vectors_are_worse(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     noisy = VECTORS + rng.normal(size=VECTORS.shape) * 1.5
     np.savez(files / "w.npz", **dict(zip(NAMES, noisy, strict=True)))

@@ -122,7 +122,7 @@ def test_unknown_values_are_counted(files: Path) -> None:
     assert unknown.num_trials == sum("s00" in (SPEAKERS[a], SPEAKERS[b]) for a, b in PAIRS)
 
 
-def test_mistakes(files: Path) -> None:
+def test_mistakes_are_explained(files: Path) -> None:
     def score(*by: str) -> object:
         return timbral.score(files / "v.npz", files / "t", draws=0, by=by)
 
@@ -139,7 +139,7 @@ def test_mistakes(files: Path) -> None:
         score(f"duration={files / 'utt2dur'}")
 
 
-def test_evaluate(
+def test_evaluate_reports_figures_by_condition(
     run: Path, voices: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ask: object
 ) -> None:
     timbral.trials(voices, tmp_path / "t.txt", per_speaker=10)

@@ -95,7 +95,7 @@ def test_overrides_come_last(tmp_path: Path) -> None:
         ("[" * 5_000, "is nested too deeply"),
     ],
 )
-def test_mistakes(tmp_path: Path, text: str, words: str) -> None:
+def test_mistakes_are_explained(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load_config(write(tmp_path, text))
 

@@ -108,7 +108,7 @@ def test_batches_of_one_corpus(two_corpora: Store, weights: dict[str, float], of
         ({"speakers_per_batch": 1}, "data.speakers_per_batch must be at least 2: 1"),
     ],
 )
-def test_mistakes(two_corpora: Store, data: dict[str, object], words: str) -> None:
+def test_mistakes_are_explained(two_corpora: Store, data: dict[str, object], words: str) -> None:
     content = to_mapping(TrainConfig(data=BASE))
     content["data"] |= data
     with pytest.raises(ConfigError, match=words):

@@ -224,7 +224,7 @@ def test_opts_override_the_file(tmp_path: Path) -> None:
         ({"learning_rate_init": 0.0}, "contains none; set a learning rate"),
     ],
 )
-def test_mistakes(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_mistakes_are_explained(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         read_config(tmp_path, **changes)
 

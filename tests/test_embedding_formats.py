@@ -82,7 +82,7 @@ def test_many_vectors_make_several_safetensors(
     assert sum(len(safetensors.numpy.load_file(tmp_path / name)) for name in names) == 48
 
 
-def test_kaldi(table: pa.Table, voices: Path, tmp_path: Path) -> None:
+def test_kaldi_archives_are_read_by_kaldiio(table: pa.Table, voices: Path, tmp_path: Path) -> None:
     FORMATS["kaldi"].write(table, voices, tmp_path, "x")
     read = kaldiio.load_scp(str(tmp_path / "xvector.scp"))
     utterances = table["utterance"].to_pylist()
@@ -155,7 +155,7 @@ def test_cosyvoice(table: pa.Table, voices: Path, tmp_path: Path) -> None:
     assert isinstance(utterances[table["utterance"][0].as_py()], list)
 
 
-def test_coqui(table: pa.Table, voices: Path, tmp_path: Path) -> None:
+def test_coqui_reads_its_speaker_files(table: pa.Table, voices: Path, tmp_path: Path) -> None:
     """As its EmbeddingManager reads them, with the keys of its add_extra_keys."""
     FORMATS["coqui"].write(table, voices, tmp_path, "x")
     mapping = torch.load(tmp_path / "speakers.pth", weights_only=True)
@@ -173,7 +173,9 @@ def test_coqui(table: pa.Table, voices: Path, tmp_path: Path) -> None:
         FORMATS["coqui"].planned_files(twice, voices, "x")
 
 
-def test_rtvc(table: pa.Table, voices: Path, tmp_path: Path) -> None:
+def test_rtvc_finds_vectors_by_the_names_in_its_list(
+    table: pa.Table, voices: Path, tmp_path: Path
+) -> None:
     """As its SynthesizerDataset reads them, by the names in train.txt."""
     FORMATS["rtvc"].write(table, voices, tmp_path, "x")
     row = table.slice(5, 1)

@@ -313,7 +313,9 @@ def test_similarity_of_other_shapes_is_an_error(first: object, words: str) -> No
         timbral.similarity(first, np.ones((2, 3)))
 
 
-def test_verify(encoder: Embedder, paths: list[Path]) -> None:
+def test_verify_decides_by_the_threshold_of_the_validation(
+    encoder: Embedder, paths: list[Path]
+) -> None:
     assert encoder.threshold is not None
     decision = encoder.verify(paths[0], paths[-1])
     assert decision.score == pytest.approx(encoder.encode(paths[0]) @ encoder.encode(paths[-1]))
@@ -399,7 +401,7 @@ def test_saved_encoder_keeps_license_and_random_parts(tmp_path: Path) -> None:
     assert again.uninitialized_prefixes == ("linear.",)
 
 
-def test_repr(encoder: Embedder) -> None:
+def test_repr_names_encoder_size_rate_device_and_weights(encoder: Embedder) -> None:
     weights = encoder.weights_sha256[:8]
     assert repr(encoder) == f"<Embedder tdnn, 16-d, 16 kHz, cpu fp32, weights {weights}>"
     made = Embedder(ENCODERS["tdnn"](SMALL["tdnn"]), name="mine")

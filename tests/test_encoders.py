@@ -76,7 +76,9 @@ def test_every_encoder_has_a_tiny_config(name: str) -> None:
     assert isinstance(SMALL[name], ENCODERS[name].config_type)
 
 
-def test_contract(encoder: SpeakerEncoder, waves: list[Wave]) -> None:
+def test_features_and_embeddings_have_the_shapes_of_the_contract(
+    encoder: SpeakerEncoder, waves: list[Wave]
+) -> None:
     batch, lengths = pad(waves[:3])
     features, frames = encoder.features(batch, lengths)
     assert features.shape[0] == 3
@@ -161,7 +163,7 @@ def test_lstm_vectors_are_unit_and_not_negative(waves: list[Wave]) -> None:
         (160_000, 77, [77 * k for k in range(12)]),
     ],
 )
-def test_windows(samples: int, step: int, expected: list[int]) -> None:
+def test_starts_of_windows(samples: int, step: int, expected: list[int]) -> None:
     assert Windows(step=step).starts(samples, 160) == expected
 
 

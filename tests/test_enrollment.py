@@ -135,7 +135,7 @@ def test_trials_below_the_heading_of_nist(tmp_path: Path) -> None:
         read_enrollment(path)
 
 
-def test_mistakes(files: Path) -> None:
+def test_mistakes_are_explained(files: Path) -> None:
     def score(**options: object) -> object:
         return timbral.score(
             files / "v.npz", files / "trials", enrollment=files / "enroll", **options
@@ -167,7 +167,9 @@ def test_a_model_without_one_of_its_recordings_is_not_scored(files: Path) -> Non
     assert (result.num_trials, result.missing) == (112, ("missing",))
 
 
-def test_evaluate(run: Path, voices: Path, tmp_path: Path) -> None:
+def test_evaluate_takes_models_of_several_recordings(
+    run: Path, voices: Path, tmp_path: Path
+) -> None:
     of = {voice.name: sorted(voice.glob("*.ogg")) for voice in sorted(voices.iterdir())}
     names = {
         voice: [str(path.relative_to(voices)) for path in paths] for voice, paths in of.items()

@@ -38,7 +38,9 @@ def trials(voices: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_evaluate(run: Path, voices: Path, trials: Path, tmp_path: Path) -> None:
+def test_evaluation_scores_as_verify_does(
+    run: Path, voices: Path, trials: Path, tmp_path: Path
+) -> None:
     embedder = api.load_encoder(run, device="cpu")
     result = api.evaluate(embedder, trials, voices, tmp_path / "out")
     listed = read_trials(trials)

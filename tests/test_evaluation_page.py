@@ -16,7 +16,7 @@ from timbral.scoring.balanced_trials import trials
 from timbral.scoring.score_file import read_scores
 
 
-def test_page(run: Path, voices: Path, tmp_path: Path) -> None:
+def test_the_page_has_figures_plots_and_audio(run: Path, voices: Path, tmp_path: Path) -> None:
     trials(voices, tmp_path / "t.txt", per_speaker=10)
     result = timbral.evaluate(run, tmp_path / "t.txt", voices, tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text("utf-8")

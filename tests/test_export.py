@@ -59,10 +59,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pair]:
         return {name: make_pair(name, tmp_path_factory.mktemp("exported")) for name in SMALL}
 
 
-@pytest.fixture(autouse=True)
-def quick_parity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "LONGEST_SECONDS", 3.0)
-    monkeypatch.setattr(parity, "NUM_LENGTHS", 2)
+pytestmark = pytest.mark.usefixtures("short_parity")
 
 
 def make_pair(name: str, folder: Path) -> Pair:
@@ -168,7 +165,7 @@ def test_the_graph_has_operators_of_onnx_alone_and_each_value_once(pairs: dict[s
         assert not {node.op_type for node in proto.graph.node} & {"Constant", "Identity"}
 
 
-def test_metadata(pairs: dict[str, Pair]) -> None:
+def test_the_file_contains_what_the_encoder_needs(pairs: dict[str, Pair]) -> None:
     plain, path = pairs["tdnn"].plain, pairs["tdnn"].path
     stored = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     content = json.loads(stored["timbral"])

@@ -170,7 +170,7 @@ def test_an_encoder_that_errs_more_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_verb(ask: Ask, tmp_path: Path) -> None:
+def test_export_in_int8_measures_the_eer(ask: Ask, tmp_path: Path) -> None:
     made("tdnn").save(tmp_path / "encoder")
     model = tmp_path / "model.onnx"
     done = ask("export", tmp_path / "encoder", "--output", model, "--precision", "int8")

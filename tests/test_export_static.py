@@ -49,7 +49,9 @@ def made(name: str) -> Embedder:
     return Embedder(ENCODERS[name](SMALL[name]).eval(), license="MIT")
 
 
-def test_verb(ask: Ask, corpus: Path, tmp_path: Path) -> None:
+def test_export_with_a_corpus_computes_products_in_8_bits(
+    ask: Ask, corpus: Path, tmp_path: Path
+) -> None:
     plain, model = made("tdnn"), tmp_path / "model.onnx"
     plain.save(tmp_path / "encoder")
     words = ["--output", model, "--precision", "int8", "--calibrate", corpus]

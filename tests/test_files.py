@@ -32,7 +32,7 @@ def test_reading_mistakes(tmp_path: Path) -> None:
             read_json(tmp_path / "bad.json")
 
 
-def test_jsonl(tmp_path: Path) -> None:
+def test_a_line_of_jsonl_for_each_row(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "x.jsonl", [{"a": 1}, {"b": "ü"}])
     assert (tmp_path / "x.jsonl").read_text("utf-8") == '{"a": 1}\n{"b": "ü"}\n'
 

@@ -34,7 +34,7 @@ def no_temporary_files(folder: Path) -> bool:
     return not [path for path in folder.rglob(".*") if path.suffix in (".timbral-tmp", ".writing")]
 
 
-def test_train(ask: Ask, store: Store, tmp_path: Path) -> None:
+def test_train_keeps_its_checkpoints(ask: Ask, store: Store, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(
         "encoder: {name: tdnn, channels: 16}\n"
@@ -48,7 +48,9 @@ def test_train(ask: Ask, store: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["torch", "safetensors", "parquet", "npy", "kaldi"])
-def test_embed(ask: Ask, run: Path, voices: Path, tmp_path: Path, format: str) -> None:
+def test_embed_leaves_no_half_written_files(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path, format: str
+) -> None:
     """The vectors are made; the files that were asked for have no room."""
     words = ["embed", run, voices, "--device", "cpu", "--output", tmp_path / "out"]
     words += ["--pattern", "*_00.ogg"]
@@ -63,13 +65,13 @@ def test_embed_shards(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None
     assert no_temporary_files(tmp_path)
 
 
-def test_prepare(ask: Ask, voices: Path, tmp_path: Path) -> None:
+def test_prepare_leaves_no_half_written_files(ask: Ask, voices: Path, tmp_path: Path) -> None:
     words = ["prepare", voices, "--workers", 1, "--output", tmp_path / "out"]
     assert_ends(ask, 100_000, *words)
     assert no_temporary_files(tmp_path)
 
 
-def test_convert(ask: Ask, tmp_path: Path) -> None:
+def test_convert_leaves_no_half_written_files(ask: Ask, tmp_path: Path) -> None:
     words = ["convert", GOLDEN / "paddle-tiny.pdparams", "--output", tmp_path / "out"]
     assert_ends(ask, 32_000, *words)
     assert no_temporary_files(tmp_path)
@@ -126,7 +128,9 @@ def test_evaluate_download_and_inspect(
     assert no_temporary_files(tmp_path)
 
 
-def test_map(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
+def test_map_leaves_no_half_written_files(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path
+) -> None:
     """The plot has no room; then the page has none. Few points are placed without UMAP."""
     few, embeddings, page = tmp_path / "few", tmp_path / "embeddings", tmp_path / "map.html"
     few.mkdir()
@@ -173,7 +177,9 @@ def test_compiled_code_of_umap(
 
 
 @pytest.mark.slow
-def test_demo(ask: Ask, voices: Path, small_demo: None, tmp_path: Path) -> None:
+def test_demo_resumes_where_it_ended(
+    ask: Ask, voices: Path, small_demo: None, tmp_path: Path
+) -> None:
     """Its data, then its checkpoint, then its map have no room; each time it resumes there."""
     words = ["demo", "--output", tmp_path / "demo"]
 

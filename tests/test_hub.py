@@ -50,11 +50,6 @@ def hub(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fak
     return server
 
 
-@pytest.fixture
-def embedder(run: Path) -> Embedder:
-    return api.load_encoder(run, device="cpu")
-
-
 def test_names_of_repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert hub_name("user/repo") == HubName("user/repo", "main")
@@ -93,7 +88,9 @@ def test_foreign_weights_are_pinned_to_a_commit(hub: FakeHub) -> None:
     assert api.load_encoder("some/wavlm").name.endswith(newer), "until it is downloaded again"
 
 
-def test_offline(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_encoders_come_from_the_hubs_own_cache(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub import constants, hf_hub_download
 
     repository = hub.repositories["some/wavlm"] = Repository()

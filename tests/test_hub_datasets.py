@@ -31,7 +31,7 @@ VOICE_FILES = [
 KNOWN = {"audio": {"_type": "Audio"}}
 
 
-def test_names() -> None:
+def test_names_of_datasets_and_their_parts() -> None:
     assert hub_dataset("hf://me/corpus") == HubDataset("me/corpus")
     assert hub_dataset("hf://datasets/me/corpus:test") == HubDataset("me/corpus", split="test")
     found = hub_dataset("hf://me/corpus@v1/x:en/train.clean[10:]#speaker=reader&audio=mic1")
@@ -153,7 +153,9 @@ def test_counted_rows_are_streamed(
     assert not hub.asked
 
 
-def test_offline(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_datasets_come_from_the_cache(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub import constants
 
     found = find_utterances("hf://me/corpus:test")
@@ -265,7 +267,9 @@ def test_a_folder_of_that_name_is_not_read_instead(hub: FakeHub, tmp_path: Path)
         find_utterances("hf://me/corpus")
 
 
-def test_embed(hub: FakeHub, run: Path, tmp_path: Path, ask: Ask) -> None:
+def test_embedded_datasets_are_not_embedded_again(
+    hub: FakeHub, run: Path, tmp_path: Path, ask: Ask
+) -> None:
     answer = ask("embed", run, "hf://me/corpus:train", "--output", tmp_path / "emb")
     assert (answer.code, answer.layout) == (0, "layout: datasets, 3 speakers: " + ", ".join(
         sorted({path.parent.name for path in VOICE_FILES})) + "\n")  # fmt: skip

@@ -139,7 +139,7 @@ def test_tar_archives(push: Push) -> None:
     ],
     ids=["flat", "deep", "no text", "outside", "no JSON"],
 )
-def test_mistakes(files: dict[str, bytes], words: str, push: Push, ask: Ask) -> None:
+def test_mistakes_are_explained(files: dict[str, bytes], words: str, push: Push, ask: Ask) -> None:
     push("wrong", files)
     answer = ask("export-list", "hf://me/wrong", "--format", "csv", "--output", "-")
     assert answer.code in (1, 2)

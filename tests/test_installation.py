@@ -44,7 +44,7 @@ def test_whether_an_extra_is_installed(monkeypatch: pytest.MonkeyPatch, ask: Ask
     assert ask("models").out.endswith("\ntimbral[hub] is not installed: get hub\n")
 
 
-def test_in_pipx(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pipx_gets_its_own_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "timbral"))
     (tmp_path / "timbral").mkdir()
     (tmp_path / "timbral" / "pipx_metadata.json").write_text("{}")

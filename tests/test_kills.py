@@ -144,7 +144,7 @@ def test_embed_with_two_workers(run: Path, corpus: Path, tmp_path: Path, format:
     )
 
 
-def test_train(corpus: Path, tmp_path: Path) -> None:
+def test_killed_trainings_end_alike(corpus: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert run_verb(["prepare", corpus, "--output", data], tmp_path).code == 0
     (tmp_path / "c.yaml").write_text(
@@ -158,7 +158,7 @@ def test_train(corpus: Path, tmp_path: Path) -> None:
     )
 
 
-def test_evaluate(run: Path, corpus: Path, tmp_path: Path) -> None:
+def test_killed_evaluations_end_alike(run: Path, corpus: Path, tmp_path: Path) -> None:
     names = [str(path.relative_to(corpus)) for path in sorted(corpus.glob("*/*"))]
     lines = [f"1 {names[0]} {name}\n0 {names[-1]} {name}\n" for name in names[1:72]]
     (tmp_path / "t.txt").write_text("".join(lines))
@@ -166,12 +166,12 @@ def test_evaluate(run: Path, corpus: Path, tmp_path: Path) -> None:
     disturb(lambda output: [*words, "--output", output], scores, tmp_path)
 
 
-def test_convert(tmp_path: Path) -> None:
+def test_killed_conversions_end_alike(tmp_path: Path) -> None:
     words = ["convert", GOLDEN / "paddle-tiny.pdparams"]
     disturb(lambda output: [*words, "--output", output], weights, tmp_path)
 
 
-def test_download(tmp_path: Path) -> None:
+def test_killed_downloads_end_alike(tmp_path: Path) -> None:
     """From a copy: what is downloaded goes the same way into the cache."""
     words = ["download", "wavlm-base-plus-sv", "--weights-dir", GOLDEN / "wavlm-base-tiny"]
     disturb(lambda output: words, lambda output: None, tmp_path)

@@ -61,7 +61,9 @@ def test_recipes_of_many_kinds(
     assert capsys.readouterr().out == ""
 
 
-def test_mistakes(librispeech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_explained(
+    librispeech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(DataError, match="unknown recipe of Lhotse 'librispech'; did you mean"):
         recipe_layout("lhotse:librispech")
     with pytest.raises(DataError, match="needs more than the corpus's folder: eval_audio_dir"):

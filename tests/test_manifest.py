@@ -44,7 +44,7 @@ def test_manifest_is_a_sequence() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".jsonl"])
-def test_tables(tmp_path: Path, suffix: str) -> None:
+def test_tables_of_every_suffix_are_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"table{suffix}"
     columns = {"speaker": ["7", "3"], "path": ["b/x.y.wav", "/a/z.wav"], "extra": [1, 2]}
     table = pa.table(columns)

@@ -34,7 +34,7 @@ def test_rates_by_counting() -> None:
         ([1, 1], [1, 1], 0.5),
     ],
 )
-def test_eer(targets: list[float], others: list[float], expected: float) -> None:
+def test_eer_by_hand(targets: list[float], others: list[float], expected: float) -> None:
     labels = [1] * len(targets) + [0] * len(others)
     rate, threshold = eer(targets + others, labels)
     assert rate == pytest.approx(expected)

@@ -22,11 +22,6 @@ from timbral.inference.embedder import Embedder
 
 
 @pytest.fixture
-def embedder(run: Path) -> Embedder:
-    return api.load_encoder(run, device="cpu")
-
-
-@pytest.fixture
 def corpus(voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two speakers of six recordings, in three shards."""
     monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 4)

@@ -58,7 +58,7 @@ def test_default_config_is_translated(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "timbral.yaml").config == config
 
 
-def test_windows(tmp_path: Path) -> None:
+def test_windows_are_translated(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("data: {partial_n_frames: 200, partial_overlap_ratio: 0.75}\nmodel: {}\n")
     config = read_recipe(path, ["data.partial_n_frames", "100"]).config
@@ -88,7 +88,7 @@ def test_paddlespeechs_keys_among_the_opts_of_a_timbral_config(tmp_path: Path) -
         ("model: {}", ["model.num_layers"], "pairs KEY VALUE; got 1"),
     ],
 )
-def test_mistakes(tmp_path: Path, text: str, opts: list[str], words: str) -> None:
+def test_mistakes_are_explained(tmp_path: Path, text: str, opts: list[str], words: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(ConfigError, match=words):
         read_recipe(tmp_path / "config.yaml", opts)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +10,6 @@ from conftest import Ask, without_progress
 from timbral.cli.verbs import corpora, prepare
 from timbral.data.corpora.registry import CORPORA
 from timbral.errors import ConfigError
-
-
-def timbral(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "timbral", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +50,7 @@ def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path, ask: Ask
         ({"corpus": "x", "workers": 0}, "workers must be 1"),
     ],
 )
-def test_mistakes(arguments: dict[str, object], words: str, tmp_path: Path) -> None:
+def test_mistakes_are_explained(arguments: dict[str, object], words: str, tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "x.wav").touch()
     paths = {k: tmp_path if v == "x" else v for k, v in arguments.items()}

@@ -60,7 +60,7 @@ def test_step_and_time_left_always_fit(display: Display, width: int) -> None:
     assert second.startswith("loss 0.812  batch EER 12.1 %")
 
 
-def test_one_line(display: Display) -> None:
+def test_progress_is_one_line(display: Display) -> None:
     assert display.line().startswith(
         "training: 300 of 1,560,000  3:20  433:15:00 left  loss 0.812  batch EER 12.1 %"
     )

@@ -27,9 +27,7 @@ LARGE = {"first-b2": "redimnet-b2", "second-b1": "redimnet2-b1", "second-b2": "r
 LARGE["b3"] = "redimnet2-b3"
 
 
-@pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def published(case: str) -> dict[str, Any]:

@@ -23,11 +23,6 @@ from timbral.io import storage
 
 
 @pytest.fixture
-def embedder(run: Path) -> Embedder:
-    return api.load_encoder(run, device="cpu")
-
-
-@pytest.fixture
 def bucket(voices: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An S3 server with the voices in it, reached as any other: by the environment."""
     from moto.server import ThreadedMotoServer
@@ -117,7 +112,7 @@ def ray_workers() -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_ray(
+def test_ray_writes_what_a_local_run_writes(
     embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real Ray with four logical CPUs; one of its workers is killed in the middle."""

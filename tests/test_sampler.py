@@ -44,7 +44,7 @@ def one_pool(speakers: np.ndarray, per_batch: int) -> list[SpeakerPool]:
     return [SpeakerPool("the data", np.unique(speakers), per_batch)]
 
 
-def test_batches() -> None:
+def test_speakers_and_utterances_are_drawn_evenly() -> None:
     counts = [1, 2, 3, 9, 10, 11, 30]
     speakers = speakers_of(counts)
     sampler = SpeakerSampler(speakers, one_pool(speakers, 3), 4, seed=5)

@@ -108,7 +108,7 @@ def test_figures_are_those_of_slow_implementations() -> None:
             assert hull.min_cllr == pytest.approx(slow_min_cllr(scores, labels), abs=1e-12)
 
 
-def test_edges() -> None:
+def test_perfect_inverted_and_tied_scores() -> None:
     labels = np.array([1, 1, 0, 0])
     perfect, inverted, tied = np.array([2.0, 3, 0, 1]), np.array([0.0, 1, 2, 3]), np.zeros(4)
     assert eer(perfect, labels)[0] == 0 == convex_hull(SortedScores.of(perfect, labels)).eer

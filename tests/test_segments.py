@@ -67,7 +67,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("a.wav#speed=x", Segment("a.wav#speed=x")),
     ],
 )
-def test_notation(path: str, segment: Segment) -> None:
+def test_paths_of_segments_are_read(path: str, segment: Segment) -> None:
     assert Segment.of(path) == segment
     assert Segment.of(str(segment)) == segment
 

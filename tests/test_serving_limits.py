@@ -62,7 +62,7 @@ def test_an_upload_without_length_is_limited(client: TestClient) -> None:
     assert client.post("/embed", content=chunks, headers=headers).status_code == 413
 
 
-def test_tokens(embedder: Embedder, paths: list[Path]) -> None:
+def test_only_known_tokens_are_accepted(embedder: Embedder, paths: list[Path]) -> None:
     upload = files(audio=paths[0])
     with serving(embedder, [TOKEN, "another-token-as-long"]) as client:
         for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}):

@@ -71,7 +71,9 @@ def test_a_fitted_layer_makes_up_for_most(config: FbankConfig, waves: list[Wave]
     ("filter_banks", "expected"),
     [("kaldi", ("3d-speaker", "1")), ("wespeaker", ("wespeaker", "0"))],
 )
-def test_file(filter_banks: str, expected: tuple[str, str], tmp_path: Path) -> None:
+def test_the_file_for_sherpa_is_close_to_the_encoder(
+    filter_banks: str, expected: tuple[str, str], tmp_path: Path
+) -> None:
     embedder = made(filter_banks=filter_banks)
     path = tmp_path / "sherpa.onnx"
     summary = export_for_sherpa(embedder, path)
@@ -117,7 +119,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert other.read_bytes() == b"somebody's"
 
 
-def test_verb(ask: Ask, tmp_path: Path) -> None:
+def test_export_for_sherpa_warns_of_comparing(ask: Ask, tmp_path: Path) -> None:
     made().save(tmp_path / "encoder")
     done = ask("export", tmp_path / "encoder", "--sherpa", tmp_path / "sherpa.onnx")
     assert done.code == 0, done.err

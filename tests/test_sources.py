@@ -64,7 +64,7 @@ def test_flac_and_mels_have_files_of_their_own(prepared: Path, voices: Path) -> 
     assert all(Path(row.path).exists() for row in [*flac, *mels])
 
 
-def test_patterns(voices: Path) -> None:
+def test_only_files_that_match_the_pattern_are_found(voices: Path) -> None:
     name = sorted(voices.glob("*/*.ogg"))[3]
     assert [row.path for row in find_utterances(voices, pattern=f"*/{name.name}")] == [
         str(path) for path in sorted(voices.glob(f"*/{name.name}"))

@@ -133,7 +133,7 @@ def records(data: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.slow  # its service process may lag behind on a busy machine
-def test_wandb(track: Callable[..., Path]) -> None:
+def test_wandb_gets_metrics_plots_and_audio(track: Callable[..., Path]) -> None:
     from wandb.proto import wandb_internal_pb2
 
     found: dict[str, list[Any]] = {}
@@ -156,7 +156,7 @@ def test_wandb(track: Callable[..., Path]) -> None:
     assert "audio-file" in str(found)
 
 
-def test_mlflow(track: Callable[..., Path]) -> None:
+def test_mlflow_gets_metrics_plots_and_audio(track: Callable[..., Path]) -> None:
     from mlflow import MlflowClient
 
     folder = track("mlflow")
@@ -174,7 +174,7 @@ def test_mlflow(track: Callable[..., Path]) -> None:
     assert client.list_artifacts(run.info.run_id, "audio")[0].path.endswith("_000001.wav")
 
 
-def test_comet(track: Callable[..., Path]) -> None:
+def test_comet_gets_metrics_plots_and_audio(track: Callable[..., Path]) -> None:
     archives = sorted((track("comet") / "comet").glob("*.zip"))
     assert len(archives) == 2
     told = ""

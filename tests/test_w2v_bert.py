@@ -28,9 +28,7 @@ SMALL = W2vBertConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def saved(folder: Path, **changed: Tensor) -> Path:

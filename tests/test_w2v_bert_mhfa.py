@@ -23,10 +23,7 @@ from timbral.encoders.w2v_bert.w2v_bert_mhfa import W2vBertMhfaEncoder
 from timbral.errors import CheckpointError
 from timbral.inference.embedder import Embedder
 
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def part(of: str) -> dict[str, Tensor]:

@@ -15,10 +15,7 @@ from timbral.checkpoints.foreign.registry import read_foreign
 from timbral.encoders.wavlm_mhfa import WavlmMhfaConfig
 from timbral.errors import CheckpointError, ConfigError
 
-
-@pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def config(case: str) -> WavlmMhfaConfig:

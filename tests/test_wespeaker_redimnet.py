@@ -22,9 +22,7 @@ from timbral.errors import CheckpointError, ConfigError
 SMALL = ["first", "first-convnext", "second", "second-custom"]
 
 
-@pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TIMBRAL_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def recipe_of(case: str) -> dict[str, Any]:
