@@ -99,16 +99,7 @@ def migrate_gallery(
     calibration = calibrate_bridge(bridge, paired, source.encoder, identity, unlabeled=others)
     if domain is not None:
         bridge = replace(bridge, new_mean=_mean_of(domain, identity))
-    migration = Migration(
-        source.encoder.name,
-        source.encoder.weights_sha256,
-        tuple(float(value) for value in bridge.new_mean),
-        calibration,
-        bridge.penalty,
-        bridge.cross_eer,
-        text_of_matrix(bridge.origin),
-        text_of_matrix(bridge.backward),
-    )
+    migration = _migration(source.encoder, bridge, calibration)
     with empty_temporary_folder(path) as folder:
         temporary = folder / "gallery.db"
         with Gallery.create(temporary, identity) as new:
@@ -125,6 +116,20 @@ def migrate_gallery(
         num_speakers=len(set(paired.speakers)),
         cross_eer=bridge.cross_eer,
         calibration=calibration,
+    )
+
+
+def _migration(old: EncoderIdentity, bridge: Bridge, calibration: Calibration) -> Migration:
+    """What the new gallery stores of the map from the `old` encoder."""
+    return Migration(
+        old_encoder=old.name,
+        old_weights_sha256=old.weights_sha256,
+        new_mean=tuple(float(value) for value in bridge.new_mean),
+        calibration=calibration,
+        penalty=bridge.penalty,
+        cross_eer=bridge.cross_eer,
+        origin=text_of_matrix(bridge.origin),
+        backward=text_of_matrix(bridge.backward),
     )
 
 
