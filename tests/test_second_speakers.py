@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,19 @@ def test_audit_reads_the_recordings_and_is_resumed(
     timbral.map(embedded, embedded.parent / "map.html")
     page = (embedded.parent / "map.html").read_text()
     assert len(re.findall(r"another voice (until|from) \d+\.\d s( on)?\? \(", page)) >= 8
+
+
+def test_progress_counts_the_batches_of_a_shard(
+    run: Path, embedded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of long recordings has few of them."""
+    monkeypatch.setattr(part_vectors, "BATCH_SECONDS", 7.0)  # one or two of these recordings
+    told: list[tuple[int, int]] = []
+    timbral.audit(embedded, encoder=run, progress=lambda done, total: told.append((done, total)))
+    counts = [done for done, _ in told]
+    assert counts == sorted(counts)
+    assert {total for _, total in told} == {counts[-1]}
+    assert all(after - before <= 2 for before, after in pairwise(counts))
 
 
 def test_a_moved_corpus_is_not_embedded_again(

@@ -8,8 +8,9 @@ shards, one after the other, so that memory does not grow with the corpus.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ __all__ = ["SHARD_RECORDINGS", "KeptParts", "embed_parts", "parts_table"]
 
 SHARD_RECORDINGS = 64
 BATCH_RECORDINGS = 16
-"""recordings whose audio is in memory at once"""
+BATCH_SECONDS = 300.0
+"""a batch, whose audio is in memory at once, ends with the recording that reaches either"""
 NUMBERS = ("moment", "before", "after")
 
 
@@ -81,7 +83,8 @@ def embed_parts(
         shard = Shard(start // SHARD_RECORDINGS, utterances[start:end], movable=True)
         failed = _saved_failures(kept, shard)
         if failed is None:
-            content, failed = _embed(embedder, shard)
+            done = partial(_advance, progress, start, len(utterances))
+            content, failed = _embed(embedder, shard, done)
             kept.write(shard.file_name, content)
         shards.append((shard.file_name, rows[start:end]))
         failures += failed
@@ -89,9 +92,17 @@ def embed_parts(
     return KeptParts(kept, tuple(shards)), failures
 
 
-def _embed(embedder: Embedder, shard: Shard) -> tuple[bytes, list[AudioError]]:
+def _advance(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)
+
+
+def _embed(
+    embedder: Embedder, shard: Shard, on_done: Callable[[int], None]
+) -> tuple[bytes, list[AudioError]]:
     """The content of a shard's file, with one row per recording, and the failures in its
     metadata.
+
+    `on_done` is called after each batch with the number of the shard's recordings done.
     """
     fingerprint = shard.fingerprint()
     failures: list[AudioError] = []
@@ -103,6 +114,7 @@ def _embed(embedder: Embedder, shard: Shard) -> tuple[bytes, list[AudioError]]:
                 numbers.append(row)
                 moment = seconds_in_recording(times, parts.moment)
                 found.append(replace(parts, moment=moment))
+        on_done(rows[-1] + 1)
     vectors = np.array([parts.vectors for parts in found], np.float32)
     seconds = np.array([parts.seconds for parts in found]).reshape(-1, 2)
     moments = np.array([parts.moment for parts in found])
@@ -147,7 +159,8 @@ def _batches(
         rows.append(row)
         waves.append(loaded[0])
         kept.append(loaded[1])
-        if len(rows) == BATCH_RECORDINGS:
+        seconds = sum(map(len, waves)) / embedder.sample_rate
+        if len(rows) == BATCH_RECORDINGS or seconds >= BATCH_SECONDS:
             yield rows, waves, kept
             rows, waves, kept = [], [], []
     if rows:
