@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from conftest import Ask
+from test_gallery import ENCODER
 from timbral import api
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.gallery.encoder_identity import EncoderIdentity
@@ -75,6 +77,21 @@ def test_mistakes_are_told_before_torch_is_imported(tmp_path: Path) -> None:
         )
         assert done.returncode == 2, done.stderr
         assert message in done.stderr
+
+
+def test_a_missing_gallery_is_looked_for_among_galleries(
+    ask: Ask, voices: Path, tmp_path: Path
+) -> None:
+    recording = sorted(voices.rglob("*.ogg"))[0]
+    shutil.copy(recording, tmp_path / "voice.ogg")
+    words = ("gallery", "list", tmp_path / "voices.db")
+    assert f"no such gallery; there is none in {tmp_path} (" in ask(*words).err
+    Gallery.create(tmp_path / "q.sqlite", ENCODER).close()
+    assert f"no such gallery; in {tmp_path}: q.sqlite (" in ask(*words).err
+    (tmp_path / "q.sqlite").rename(tmp_path / "voice.db")
+    assert f"did you mean {tmp_path / 'voice.db'}?" in ask(*words).err
+    enrolled = ask("enroll", tmp_path / "voices.db", "a", recording)
+    assert f"did you mean {tmp_path / 'voice.db'}?" in enrolled.err
 
 
 def test_gallery_is_listed_changed_and_exported(

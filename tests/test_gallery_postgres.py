@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import timbral
+from conftest import Ask
 from test_gallery import ENCODER, SIZE, mean_of, recordings
 from test_gallery_processes import ENROLL
 from timbral.errors import DataError
@@ -25,6 +26,7 @@ from timbral.gallery.gallery import Gallery
 from timbral.gallery.postgres_database import PostgresDatabase
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+USERS = ("owner", "reader", "writer")
 FAST = "-c fsync=off -c listen_addresses='' -c full_page_writes=off"
 
 
@@ -176,3 +178,42 @@ def test_two_services_share_a_server(server: str, run: Path) -> None:
     finally:
         gallery._store.database.query("DROP SCHEMA timbral_gallery CASCADE")
         gallery.close()
+
+
+@pytest.mark.slow
+def test_the_rights_in_the_docs_are_enough(server: str, gallery: Gallery, ask: Ask) -> None:
+    """Only the owner of the tables can overwrite what was removed; others are told so."""
+    page = Path(__file__).parents[1] / "docs" / "gallery.md"
+    grants = [line for line in page.read_text().splitlines() if line.startswith("    GRANT")]
+    gallery.add_many((f"v{seed}", recordings(seed, 1)) for seed in range(4))
+    users = {name: server.replace("//timbral:secret@", f"//{name}@") for name in USERS}
+    database = PostgresDatabase(server)
+    try:
+        for name in USERS:
+            database.query(f"CREATE ROLE {name} LOGIN")
+        for grant in grants:
+            database.query(grant.replace("DATABASE voices", "DATABASE postgres"))
+        with Gallery(users["reader"]) as opened:
+            assert opened.search(mean_of(1), 1)[0] == [["v1"]]
+            with pytest.raises(DataError, match="permission denied"):
+                opened.remove("v1")
+        with Gallery(users["writer"]) as opened:
+            opened.add("new", recordings(7))
+            opened.rename("new", "newer")
+            opened.merge("newer", "v3")
+            assert not opened.remove("v1")
+        removed = ask("gallery", "remove", users["writer"], "v2")
+        assert removed.code == 1
+        assert "only the user who created the gallery may rewrite its tables" in removed.err
+        assert gallery.erase()
+        database.query("DROP SCHEMA timbral_gallery CASCADE")
+        with Gallery.create(users["owner"], ENCODER) as created:
+            created.add("a", recordings(1))
+            assert created.remove("a")
+        database.query("DROP SCHEMA timbral_gallery CASCADE")
+        Gallery.create(server, ENCODER).close()
+    finally:
+        for name in USERS:
+            database.query(f"DROP OWNED BY {name} CASCADE")
+            database.query(f"DROP ROLE {name}")
+        database.close()

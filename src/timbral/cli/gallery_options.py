@@ -54,7 +54,7 @@ def check_has_encoder(gallery: str, words: Sequence[str]) -> None:
     from timbral.checkpoints.known_names import DEFAULT_ENCODER
     from timbral.errors import ConfigError
     from timbral.gallery.opening_gallery import is_server
-    from timbral.io.near_names import beside
+    from timbral.gallery.sqlite_database import galleries_beside
 
     path = Path(gallery)
     if is_server(gallery) or path.exists() or path.is_symlink():
@@ -62,7 +62,7 @@ def check_has_encoder(gallery: str, words: Sequence[str]) -> None:
     shown = list(words) if len(words) <= WORDS_SHOWN else [*words[: WORDS_SHOWN - 1]]
     more = " …" if len(shown) < len(words) else ""
     raise ConfigError(
-        f"{gallery}: no such gallery{beside(path)}; a new one needs an encoder, "
+        f"{gallery}: no such gallery{galleries_beside(path)}; a new one needs an encoder, "
         f"as in `timbral {shlex.join(shown)}{more} --encoder {DEFAULT_ENCODER}`, which ships with "
         "timbral (others: `timbral models`)"
     )

@@ -107,7 +107,9 @@ class Database(Protocol):
         """
 
     def erase(self) -> bool:
-        """Overwrite deleted data in every file; False while another process still reads them."""
+        """Overwrite deleted data in every file; False while another process still reads them, or
+        if this user of a server may not.
+        """
 
     def close(self) -> None:
         """Close the connection; the next statement opens another."""

@@ -23,7 +23,7 @@ from timbral.gallery.database import SCHEMA, SCHEMA_VERSION, UPGRADES
 from timbral.io.near_names import beside
 from timbral.io.temporary import empty_temporary_folder
 
-__all__ = ["SqliteDatabase"]
+__all__ = ["SqliteDatabase", "galleries_beside"]
 
 APPLICATION_ID = 0x54494D42
 """``TIMB``, in the header of the file"""
@@ -32,6 +32,8 @@ BUSY_SECONDS = 30.0
 ERASE_SECONDS = 5.0
 """how long `erase` waits for readers that still see deleted data"""
 MAGIC = b"SQLite format 3\0"
+PAGE_BYTES = 512
+"""a file has a multiple of this size, so few other files have to be opened to be told from it"""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 TYPES = {"key": "INTEGER PRIMARY KEY AUTOINCREMENT", "bytes": "BLOB"}
 """AUTOINCREMENT: the number of a removed voice is never used again"""
@@ -146,12 +148,27 @@ def _erased(connection: sqlite3.Connection) -> bool:
         return False
 
 
+def galleries_beside(path: Path) -> str:
+    """``; did you mean …?`` or the galleries beside a missing one, for its error."""
+    return beside(path, _may_be_gallery)
+
+
+def _may_be_gallery(path: Path) -> bool:
+    try:
+        if not path.is_file() or path.stat().st_size % PAGE_BYTES:
+            return False
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
 def _check_header(path: Path) -> None:
     if path.is_symlink() and not path.exists():
         raise DataError(f"{path}: is a link to {path.readlink()}, which does not exist")
     if not path.exists():
         raise DataError(
-            f"{path}: no such gallery{beside(path)} "
+            f"{path}: no such gallery{galleries_beside(path)} "
             "(`timbral enroll … --encoder ENCODER` and Gallery.create make one)"
         )
     if path.is_dir():

@@ -179,7 +179,7 @@ class VoiceCollection:
 
         Returns:
             whether the data are overwritten in every file; False if another process was reading
-            them: call `erase` later
+            them (call `erase` later), or on a server if the tables belong to another user
 
         Raises DataError if there is no such voice or recording.
         """
@@ -198,7 +198,9 @@ class VoiceCollection:
         return self.erase()
 
     def erase(self) -> bool:
-        """Overwrite deleted data; False while another process still reads them."""
+        """Overwrite deleted data; False while another process still reads them, or if the tables
+        on a server belong to another user, who has to do it.
+        """
         return self._store.database.erase()
 
     def merge(self, into: str, other: str, evidence: Evidence | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 __all__ = ["beside", "near_name"]
@@ -12,18 +12,24 @@ SHOWN = 6
 """names in a message"""
 
 
-def beside(path: Path) -> str:
+def beside(path: Path, fits: Callable[[Path], bool] | None = None) -> str:
     """``; did you mean …?`` or ``; beside it: …`` to append to a message that `path` is missing.
 
-    Names are from the nearest existing folder; empty if it cannot be listed.
+    Names are from the nearest existing folder; empty if it cannot be listed. `fits`: which of the
+    entries beside `path` may have been meant; None: all.
     """
     missing = path.absolute()
     while not missing.parent.is_dir() and missing != missing.parent:
         missing = missing.parent
     try:
-        entries = {entry.name: entry.is_dir() for entry in missing.parent.iterdir()}
+        found = list(missing.parent.iterdir())
     except OSError:
         return ""
+    if fits is not None and missing == path.absolute():
+        found = [each for each in found if fits(each)]
+        if not found:
+            return f"; there is none in {missing.parent}"
+    entries = {entry.name: entry.is_dir() for entry in found}
     names = sorted(f"{name}/" if entries[name] else name for name in entries if name[0] != ".")
     near = difflib.get_close_matches(missing.name, list(entries), n=1)
     if near:

@@ -208,12 +208,23 @@ def _remove(gallery: Gallery, request: Request) -> int:
     print(f"removed: {removed}")
     if erased:
         return OK
-    print(
-        "not overwritten yet, because another process uses the gallery; the next `remove`, or "
-        "the last process that closes the gallery, does it",
-        file=sys.stderr,
-    )
+    print(f"not overwritten yet, because {_why_kept(gallery)}", file=sys.stderr)
     return SOME_FAILED
+
+
+def _why_kept(gallery: Gallery) -> str:
+    """Why removed data are not overwritten yet, and what will do it."""
+    from timbral.gallery.opening_gallery import is_server
+
+    if is_server(gallery.location):
+        return (
+            "only the user who created the gallery may rewrite its tables; their next `remove` "
+            "does it, or `VACUUM FULL timbral_gallery.voices, timbral_gallery.recordings` by them"
+        )
+    return (
+        "another process uses the gallery; the next `remove`, or the last process that closes the "
+        "gallery, does it"
+    )
 
 
 def _merge(gallery: Gallery, request: Request) -> int:
