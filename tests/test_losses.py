@@ -172,6 +172,11 @@ def test_the_margin_rises() -> None:
         loss_fn.at_step(step)
         margins.append(loss_fn.scalars()["margin"])
     assert margins == pytest.approx([0.0, 0.0, 0.1, 0.2, 0.4, 0.4])
+    at_once = AamLoss(AamConfig(margin=0.4, margin_warmup_start=10, margin_warmup_end=10), E, S)
+    at_once.at_step(9)
+    assert at_once.margin == 0.0
+    at_once.at_step(10)
+    assert at_once.margin == 0.4
     with pytest.raises(ConfigError, match="margin_warmup_end must be at least 10"):
         AamConfig(margin_warmup_start=10, margin_warmup_end=5)
 

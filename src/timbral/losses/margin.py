@@ -69,8 +69,12 @@ class AamLoss(SpeakerLoss):
 
     def at_step(self, step: int) -> None:
         start, end = self.config.margin_warmup_start, self.config.margin_warmup_end
-        fraction = 1.0 if step >= end else max(0.0, (step - start) / (end - start))
-        self.margin = fraction * self.config.margin
+        if step >= end:
+            self.margin = self.config.margin
+        elif step <= start:
+            self.margin = 0.0
+        else:
+            self.margin = (step - start) / (end - start) * self.config.margin
 
     def forward(self, embeddings: Tensor, speakers: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):

@@ -12,14 +12,14 @@ from timbral.io.types import Floats, Ints, Vectors
 
 __all__ = ["Duplicate", "find_duplicates"]
 
-LENGTH_TOLERANCE = 0.01
-"""how much the lengths of duplicates may differ relatively; besides, codecs pad by 50 ms"""
-PADDING_SECONDS = 0.05
+LENGTH_TOLERANCE, PADDING_SECONDS = 0.01, 0.05
+"""how much the lengths of duplicates may differ: a fraction of the length, and the padding of
+codecs"""
 MAX_PAIRS = 200_000
 """pairs of one speaker's utterances from which distances by chance are learned"""
 EXPECTED_DUPLICATES = 0.01
-"""expected duplicates in a corpus before comparing; then the nearest pair is at λ = 1 by chance
-alone"""
+"""expected number of duplicates in a corpus, before any pair is compared; the nearest pair of a
+corpus without duplicates is at λ = 1 on average"""
 BLOCK_ROWS, BLOCK_COLUMNS = 2048, 8192
 
 
@@ -59,8 +59,8 @@ def find_duplicates(
     num_pairs = sum(len(rows) * (len(rows) - 1) / 2 for rows in rows_of_speakers)
     duplicates = []
     farthest = float(low)
-    if min_probability > 0:
-        most = EXPECTED_DUPLICATES * (1 / min_probability - 1)  # λ of the least probable
+    if min_probability > 0:  # the distance at which a pair has just this probability
+        most = EXPECTED_DUPLICATES * (1 / min_probability - 1)  # its λ
         fraction = max(most / (num_pairs * similar_length), 1e-300)
         log_distance = math.log(max(low, 1e-9)) + math.log(fraction / 0.01) / power
         farthest = min(farthest, max(math.exp(min(log_distance, 0.0)), 1e-7) * (1 + 1e-6))

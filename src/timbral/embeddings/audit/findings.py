@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,13 +77,13 @@ def audit(
     with several utterances, too.
     """
     corpus = _Corpus.of(table)
-    of_pairs = [partial(find, least=min_probability) for find in (_same_speakers, _duplicates)]
-    rows = [
-        row
-        for find in (_mislabeled, of_pairs[0], _mixed_speakers, of_pairs[1])
-        for row in find(corpus)
-        if row["probability"] >= min_probability
-    ]
+    searches = (
+        _mislabeled(corpus),
+        _same_speakers(corpus, min_probability),
+        _mixed_speakers(corpus),
+        _duplicates(corpus, min_probability),
+    )
+    rows = [row for found in searches for row in found if row["probability"] >= min_probability]
     if other is not None:
         rows += _shared_speakers(corpus, table, other, min_probability)
     if parts is not None:
