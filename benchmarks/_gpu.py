@@ -61,7 +61,7 @@ class Bench:
 
     @property
     def fast(self) -> str:
-        """The last of them: bf16 but on old processors."""
+        """The last of these precisions: bf16, except on old processors."""
         return self.precisions[-1]
 
     def config(self, name: str) -> EncoderConfig:
@@ -74,7 +74,7 @@ class Bench:
         return build_encoder(config).eval()
 
     def of_peak(self, precision: str, flops: float, seconds: float) -> dict[str, float]:
-        """TFLOP/s, and which fractions they are of what the card can."""
+        """TFLOP/s, as a number and as fractions of a large product's and of the data sheet's."""
         achieved = flops / seconds / 1e12
         found = {"TFLOP/s": achieved, "of a product": achieved / self.products[precision]}
         if self.device.type == "cuda":
@@ -89,7 +89,7 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
     def seconds(self, work: Callable[[], object], repeats: int = 3) -> float:
-        """The median of some runs, after one that is not counted."""
+        """The median duration of some runs, after one that is not counted."""
         work()
         taken = []
         for _ in range(1 if self.toy else repeats):
@@ -102,7 +102,7 @@ class Bench:
 
     @contextmanager
     def row(self, section: str, **what: object) -> Iterator[dict[str, Any]]:
-        """A line of the table; where it fails, the line says why, and the next ones follow."""
+        """A line of the table; if its measurement fails, the line says why."""
         found: dict[str, Any] = {"section": section, **what}
         try:
             if time.monotonic() > self.until:
@@ -131,7 +131,7 @@ def train_steps(
     speakers: int,
     utterances: int,
 ) -> dict[str, float]:
-    """Milliseconds of a step as timbral takes it, and the most memory that it needed."""
+    """Milliseconds of one of timbral's training steps, and its peak memory."""
     train = TrainConfig(
         encoder=config,
         data=DataConfig(speakers, utterances),
@@ -152,7 +152,7 @@ def train_steps(
 
 
 def bare_step(bench: Bench, config: EncoderConfig, speakers: int, utterances: int) -> float:
-    """Milliseconds of the same step with nothing but torch's own calls."""
+    """Milliseconds of the same step, written with torch's own calls only."""
     encoder = build_encoder(config).to(bench.device).train()
     loss_fn = build_loss(GE2EConfig(), encoder.embedding_dim, speakers).to(bench.device)
     parameters = [*encoder.parameters(), *loss_fn.parameters()]
@@ -181,7 +181,7 @@ def _batch(bench: Bench, speakers: int, utterances: int) -> WaveBatch:
 
 
 def forward_flops(network: SpeakerEncoder, count: int, samples: int) -> float:
-    """Of the multiplications and additions in one pass, by the shapes of its products."""
+    """Number of multiplications and additions in one pass, from the shapes of its products."""
     waves, lengths = torch.zeros(count, samples), torch.full((count,), samples)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network.embed_features(*network.features(waves, lengths))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def plain_app(encoder_name: str, precision: str, in_threads: bool) -> FastAPI:
-    """The handler that one would write first, in the event loop or in threads."""
+    """The simplest handler without timbral's service, in the event loop or in threads."""
     from fastapi import FastAPI, UploadFile
 
     import timbral

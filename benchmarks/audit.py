@@ -40,12 +40,12 @@ DIMENSIONS = 192
 
 @dataclass(frozen=True)
 class Voices:
-    """What vectors are drawn from."""
+    """The distribution that vectors are drawn from."""
 
     centers: np.ndarray
-    """of speakers (S, E)"""
+    """the speakers' means (S, E)"""
     within: np.ndarray
-    """(E, E), by which noise that is alike in all directions becomes that of recordings"""
+    """matrix (E, E) that turns white noise into the variation between recordings of a speaker"""
 
     @classmethod
     def drawn(cls, speakers: int, like: Path | None) -> Voices:
@@ -75,8 +75,10 @@ class Voices:
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """Whose product with itself it is; a tenth of it alike in all directions, so that more
-    speakers can be drawn than were seen.
+    """A matrix R (E, E) with RᵀR = covariance, so that white noise times R has this covariance.
+
+    A tenth of the covariance is made equal in all directions, so that more speakers can be drawn
+    than were seen.
     """
     size = len(covariance)
     variances, axes = np.linalg.eigh(
@@ -86,7 +88,7 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 
 
 def write(path: Path, voices: Voices, number: int, same_length: bool) -> int:
-    """A table of utterances, some rows at a time; the number of wrong labels in it."""
+    """Write a table of utterances, in blocks of rows; returns the number of wrong labels in it."""
     random = np.random.default_rng(1)
     speakers, size = voices.centers.shape
     wrong = 0
@@ -113,7 +115,7 @@ def write(path: Path, voices: Voices, number: int, same_length: bool) -> int:
 
 
 def write_parts(folder: Path, voices: Voices, number: int) -> tuple[KeptParts, int]:
-    """Shards of the parts of the recordings, and how many have a second speaker."""
+    """Write shards of the recordings' parts; returns how many have a second speaker."""
     random = np.random.default_rng(2)
     speakers = len(voices.centers)
     kept, shards, second = Folder(folder), [], 0

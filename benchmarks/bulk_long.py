@@ -40,7 +40,7 @@ def link(sources: list[Path], root: Path, count: int) -> None:
 
 
 def resident_mb(process: int) -> float:
-    """Memory of a process and all below it; shared pages count for each."""
+    """Memory of a process and its descendants; shared pages count for each of them."""
     total, todo = 0.0, [process]
     while todo:
         one = Path("/proc") / str(todo.pop())

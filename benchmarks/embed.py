@@ -89,7 +89,7 @@ def resemblyzer() -> Embed:
 
 
 def one_by_one(embed: Callable[[Any], Any]) -> Embed:
-    """A loop over files, as the projects' own examples have it."""
+    """A loop over files, as in the projects' own examples."""
     import soundfile
     import torch
 
@@ -150,7 +150,7 @@ PEERS: dict[str, tuple[str, Callable[[], Embed]]] = {
 
 
 def work(encoder: str, contender: str, threads: int, paths: list[str]) -> None:
-    """A contender's process: a line in, a run, a line out."""
+    """A contender's process: for each line on standard input it runs once and prints a line."""
     import torch
 
     torch.set_num_threads(threads)
@@ -175,7 +175,7 @@ def work(encoder: str, contender: str, threads: int, paths: list[str]) -> None:
 def start(
     python: str, encoder: str, contender: str, threads: int, files: Path
 ) -> subprocess.Popen[str] | None:
-    """A contender that is ready, or None when it cannot be."""
+    """Start a contender; None if it cannot be started."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     command = [python, __file__, "--work", encoder, contender, str(threads), str(files)]
     process = subprocess.Popen(

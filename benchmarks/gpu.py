@@ -62,7 +62,7 @@ def product(bench: Bench) -> None:
 
 
 def parity(bench: Bench) -> None:
-    """Vectors of every encoder beside those of the CPU in fp32."""
+    """Vectors of every encoder, compared with those of the CPU in fp32."""
     waves = some_voices(2 if bench.toy else 24)
     for name in ENCODERS:
         network = bench.network(bench.config(name))
@@ -79,7 +79,7 @@ def parity(bench: Bench) -> None:
 
 
 def throughput(bench: Bench) -> None:
-    """Utterances a second of waves in memory: the network, features and copies to the device."""
+    """Utterances per second from waves in memory: network, features and copies to the device."""
     samples = int(SECONDS * RATE)
     count = 2 if bench.toy else 4096
     waves = list(np.resize(np.concatenate(some_voices(4)), (count, samples)))
@@ -100,7 +100,7 @@ def throughput(bench: Bench) -> None:
 
 
 def files(bench: Bench) -> None:
-    """Files to vectors, in one process and in several: whether decoding holds the card up."""
+    """From files to vectors, in one process and in several: whether the GPU waits for decoding."""
     count = 4 if bench.toy else 4000
     waves = [wave[: int(SECONDS * RATE)] for wave in some_voices(8)]
     for suffix in ("wav", "flac"):
@@ -147,7 +147,7 @@ def memory(bench: Bench) -> None:
 
 
 def loop(bench: Bench) -> None:
-    """What the loop adds to forward, backward and optimizer, and whether batches come in time."""
+    """The loop's time besides forward, backward and optimizer, and whether it waits for batches."""
     speakers, utterances = (2, 2) if bench.toy else (64, 10)
     for name in ("lstm", "ecapa"):
         with bench.row("loop", encoder=name, speakers=speakers, utterances=utterances) as row:
@@ -175,7 +175,7 @@ def loop(bench: Bench) -> None:
 
 
 def processes(bench: Bench) -> None:
-    """Two processes on one card: whether NCCL lets them (gloo does, on CPUs)."""
+    """Two processes on one GPU: whether NCCL allows it (gloo does, on CPUs)."""
     backend = "nccl" if bench.device.type == "cuda" else "gloo"
     with bench.row("processes", backend=backend, count=2) as row:
         context = multiprocessing.get_context("spawn")

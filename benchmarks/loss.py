@@ -102,7 +102,7 @@ def run_once(loss: Loss, e: Tensor) -> float:
 
 
 def peak_memory(name: str, options: argparse.Namespace, shape: tuple[int, int, int]) -> float:
-    """Megabytes, in a process of its own."""
+    """Peak memory in megabytes, measured in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak, (name, options, shape))
 

@@ -31,7 +31,7 @@ UTTERANCES, SAMPLES = 10, 16_000
 def peak(
     encoder_name: str, speakers: int, micro_batch_size: int | None, threads: int
 ) -> tuple[float, float]:
-    """Megabytes and seconds of one step."""
+    """Peak memory in megabytes, and the seconds of one step."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     config = TrainConfig(

@@ -48,7 +48,7 @@ Load = Callable[[str], Embedder]
 
 
 def campplus(weights: Path) -> tuple[torch.nn.Module, Load]:
-    """The original, and timbral's in a precision."""
+    """The original network, and a function that loads timbral's in a precision."""
     from speakerlab.models.campplus.DTDNN import CAMPPlus
 
     network: torch.nn.Module = CAMPPlus(feat_dim=80, embedding_size=192)
@@ -63,7 +63,7 @@ def campplus(weights: Path) -> tuple[torch.nn.Module, Load]:
 
 
 def ecapa(channels: int) -> tuple[torch.nn.Module, Load]:
-    """The same of an ECAPA-TDNN with random weights, whose norms have seen random features."""
+    """Like `campplus`, for a random ECAPA-TDNN whose norms have seen random features."""
     from speakerlab.models.ecapa_tdnn import ECAPA_TDNN as original
 
     def convolved(self: Any, frames: torch.Tensor) -> torch.Tensor:
@@ -93,7 +93,7 @@ def ecapa(channels: int) -> tuple[torch.nn.Module, Load]:
 
 
 def export(network: torch.nn.Module, graph: Path) -> None:
-    """The original as onnxruntime wants it before it quantizes."""
+    """Write the original as a graph that onnxruntime has prepared for quantization."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     plain = graph.with_name("plain.onnx")
@@ -111,7 +111,7 @@ def export(network: torch.nn.Module, graph: Path) -> None:
 
 
 def quantize_onnx(graph: Path, made: Path, seen: list[np.ndarray], kinds: list[str] | None) -> None:
-    """By onnxruntime, u8 × s8 with a scale for each output; `kinds` of operators, or all."""
+    """Quantize `kinds` of operators (None: all) by onnxruntime: u8 × s8, a scale per output."""
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -169,7 +169,7 @@ def in_openvino(graph: Path, features: Features) -> Engine:
 def peers(
     network: torch.nn.Module, features: Features, seen: list[np.ndarray], folder: Path
 ) -> Iterator[tuple[str, Callable[[], Engine]]]:
-    """What each engine is called, and what makes it."""
+    """The name of each engine, and a function that makes it."""
     graph, converted = folder / "original.onnx", folder / "nncf.xml"
 
     def once(made: Path, make: Callable[..., None], *arguments: Any) -> Path:

@@ -74,7 +74,7 @@ def write_table(
 
 
 def made_calibration() -> Calibration:
-    """One that takes ten directions and all conditions into account."""
+    """A calibration that uses ten directions and all conditions."""
     directions, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(DIMENSIONS, 10)))
     return Calibration(
         "made up",

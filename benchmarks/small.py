@@ -39,7 +39,7 @@ Run = Callable[[list[Any]], object]
 
 
 def layer_by_layer(embedder: Embedder) -> Run:
-    """Its network without timbral's form for inference, a recording at a time."""
+    """The network without timbral's form for inference, one recording at a time."""
     network = embedder.runtime.network
     assert isinstance(network, SpeakerEncoder)
 
@@ -53,7 +53,7 @@ def layer_by_layer(embedder: Embedder) -> Run:
 
 
 def encoders() -> dict[str, Run]:
-    """By name; the first one is what others are compared with."""
+    """The encoders by name; the others are compared with the first one."""
     precisions = ["fp32", "int8"] if CAN_MULTIPLY_BYTES else ["fp32"]
     found: dict[str, Run] = {}
     for name in ("campplus-zh-en", "timbral-small"):

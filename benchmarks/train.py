@@ -73,7 +73,7 @@ class UnsavedRun(Run):
 
 
 def loop(state: TrainState, batches: Iterator[Batch], steps: int) -> float:
-    """Seconds a step through `fit`."""
+    """Seconds of a step in the training loop, `fit`."""
     schedule = replace(state.config.schedule, steps=state.step + steps)
     state.config = replace(state.config, schedule=schedule)
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +83,7 @@ def loop(state: TrainState, batches: Iterator[Batch], steps: int) -> float:
 
 
 def alone(state: TrainState, batch: WaveBatch, config: TrainConfig, steps: int) -> float:
-    """Seconds a step of the model without the loop."""
+    """Seconds of a step of the model without the loop."""
     bf16 = resolve_precision(config.trainer.precision, torch.device("cpu")) == "bf16"
     parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
     state.encoder.train()

@@ -41,7 +41,7 @@ def speechbrain_step() -> Any:
 
 
 def work(who: str, precision: str, threads: int, utterances: int) -> None:
-    """A contender's process: a line in, a step, its seconds out."""
+    """A contender's process: for each line on standard input, take a step and print its seconds."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(0)

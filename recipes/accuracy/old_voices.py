@@ -72,7 +72,7 @@ class Noise:
 
 
 def cut(row: Utterance, treatments: dict[str, Treatment], folder: Path) -> list[Utterance]:
-    """A fifth of an excerpt for each treatment, as files of their own."""
+    """Write a fifth of each excerpt for each treatment, as separate files."""
     wave, pieces = load(row.path), []
     length = len(wave) // len(treatments)
     for number, (name, treat) in enumerate(treatments.items()):

@@ -36,7 +36,7 @@ COPIED = {"SpeechBrain's 0.25": 0.25, "0.45": 0.45}
 """cosines that are used as thresholds for any encoder"""
 PROMISES = (0.05, 0.02, 0.01)
 FEWEST = 100
-"""trials of a condition that are worth a row"""
+"""least number of trials of a condition for a row"""
 
 
 @dataclass(frozen=True)

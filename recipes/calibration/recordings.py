@@ -43,19 +43,19 @@ SIDES = ("a", "b")
 LENGTHS = (1.0, 16.0)
 """seconds of crops to fit on, evenly on a scale of octaves"""
 CODECS = {"mu-law": 0.15, "a-law": 0.1, "gsm": 0.15, "vorbis": 0.1, "": 0.5}
-"""of recordings to fit on, and how often"""
+"""probabilities of the codecs of recordings to fit on"""
 Change = Callable[[Wave, np.random.Generator], Wave]
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """The material of a speaker: recordings of either side."""
+    """A speaker's recordings, for either side of a trial."""
 
     name: str
     gender: str
     sides: tuple[list[Path], list[Path]]
     halves: bool = False
-    """one recording only, of which the sides are the halves"""
+    """whether there is only one recording, whose halves are the sides"""
 
     def material(self, side: int) -> list[Wave]:
         waves = [degrade.load(path) for path in self.sides[side]]
@@ -104,7 +104,7 @@ def with_sessions(layout: str, folder: Path) -> list[Speaker]:
 
 
 def joined(waves: list[Wave], seconds: float, generator: np.random.Generator) -> Wave:
-    """Recordings of a side one after another, in any order, cut to a length."""
+    """The recordings of a side, joined in random order and cut to a length."""
     order = generator.permutation(len(waves))
     pieces: list[Wave] = []
     while sum(map(len, pieces)) < seconds * RATE and len(pieces) < len(waves):

@@ -28,10 +28,10 @@ from timbral.scoring.calibration_fit import TrialData, fit_trials
 from timbral.scoring.speaker_means import SpeakerMeans
 
 SECONDS = (0.0, 1.0, 1.5, 2.0, 4.0, np.inf)
-"""of net speech in the shorter recording: the rows"""
+"""limits of the table's rows: seconds of net speech in the shorter recording"""
 PROBABILITIES = (0.5, 0.9, 0.95, 0.99)
 FEWEST = 200
-"""trials that are worth a row"""
+"""least number of trials for a row"""
 
 
 def lines(llrs: Floats, data: TrialData) -> Iterator[str]:
@@ -45,7 +45,11 @@ def lines(llrs: Floats, data: TrialData) -> Iterator[str]:
 
 
 def wrong(llrs: Floats, data: TrialData, probability: float) -> str:
-    """Of pairs that reach a probability, both kinds weighing the same."""
+    """The percentage of different speakers among pairs that reach a probability.
+
+    Both kinds of pairs have the same total weight. In parentheses is the 95 % interval; last is the
+    percentage that the probabilities promise.
+    """
     is_target = data.labels == 1
     said = 1 / (1 + np.exp(-llrs))
     reached = said >= probability

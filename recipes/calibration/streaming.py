@@ -41,13 +41,13 @@ from timbral.scoring.speaker_means import SpeakerMeans
 
 LONGEST = 12.0
 LOOKS = FIRST_LOOK * LOOK_FACTOR ** np.arange(np.log(LONGEST) / np.log(LOOK_FACTOR))
-"""seconds of audio, pauses included"""
+"""lengths at which the stream is tested: seconds of audio, including pauses"""
 RATES = (0.05, 0.02)
 Rates: TypeAlias = tuple[float, float]
 PROMISES: tuple[Rates, ...] = ((0.05, 0.1), (0.01, 0.1))
 """false accepts and false rejects"""
 REPEATED = 3
-"""pairs of each kind for a speaker"""
+"""number of pairs of each kind for a speaker"""
 CHUNK = RATE // 4
 
 
@@ -58,7 +58,7 @@ def voice(embedder: Embedder, wave: Wave) -> tuple[Vectors, Conditions]:
 
 
 def paths(embedder: Embedder, pairs: list[tuple[Speaker, Speaker]], seed: int) -> Floats:
-    """The llr at each look (pairs, looks); sides of a pair are the first's a and the second's b."""
+    """The llr at each look (pairs, looks), of side a of the first speaker and b of the second."""
     assert embedder.calibration is not None
     rows = []
     for number, (enrolled, comes) in enumerate(pairs):
@@ -100,7 +100,7 @@ class Case:
 def listen(
     embedder: Embedder, pair: tuple[Speaker, Speaker], case: Case, seed: list[int]
 ) -> list[StreamState | None]:
-    """For each of `PROMISES` what is known at the verdict, or after all; None: not promised.
+    """The state for each of `PROMISES` at the verdict, or at the end; None: not promised.
 
     Nothing is promised either where a warning says that something lies outside the ranges.
     """

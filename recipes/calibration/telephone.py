@@ -60,7 +60,7 @@ def speakers_of(corpora: Path) -> tuple[dict[str, str], dict[str, str]]:
 def lines(
     lists: Path, corpora: Path, output: Path
 ) -> dict[str, tuple[dict[str, list[Trial]], dict[str, str], dict[str, str]]]:
-    """For each line its lists, and the speakers of their recordings and of the cohort's."""
+    """For each line: its lists, the speakers of their recordings, and those of the cohort."""
     tested, cohort = speakers_of(corpora)
     trials = {name: read_trials(lists / f"trials-{name}.txt") for name in LISTS}
     used = {path for rows in trials.values() for row in rows for path in (row.first, row.second)}
@@ -97,7 +97,7 @@ def cell(figures: Figures) -> str:
 
 
 def row(encoder: Embedder, vectors: Path, trials: Path, cohorts: dict[str, Path]) -> str:
-    """Of cosines, mean and AS-norm, and the Cllr of the encoder's calibration."""
+    """A row of the table: cosines, mean and AS-norm, and the Cllr of the encoder's calibration."""
     score = partial(timbral.score, vectors, trials, root="/", speakers=f"{trials}.utt2spk")
     cells = [f"{encoder.name}, {trials.stem}"]
     plain = score(calibration=encoder.calibration).figures

@@ -58,7 +58,7 @@ def istft(spectrum: torch.Tensor, length: int) -> Wave:
 
 
 def move_formants(wave: Wave, factor: float) -> Wave:
-    """The spectral envelope stretched over frequency; the harmonics stay where they are."""
+    """Stretch the spectral envelope over frequency; the harmonics stay where they are."""
     spectrum = stft(wave)
     log = spectrum.abs().clamp_min(1e-5).log()
     cepstrum = torch.fft.irfft(log, dim=0)
@@ -75,12 +75,12 @@ def change_speed(wave: Wave, factor: float) -> Wave:
 
 
 def move_pitch(wave: Wave, factor: float) -> Wave:
-    """Faster, and the formants moved back: the harmonics lie apart by the factor."""
+    """Multiply the pitch by a factor: play the recording faster, and move the formants back."""
     return move_formants(change_speed(wave, factor), 1 / factor)
 
 
 def copy_through_mels(wave: Wave, n_mels: int) -> Wave:
-    """Mel magnitudes, their least-squares spectrum, and Griffin-Lim's phases."""
+    """Copy synthesis: mel magnitudes, their least-squares spectrum, and Griffin-Lim's phases."""
     filters = slaney_mel(n_mels, N_FFT, RATE).T
     magnitude = (torch.linalg.pinv(filters) @ (filters @ stft(wave).abs())).clamp_min(0)
     phases = torch.exp(2j * np.pi * torch.rand(magnitude.shape, generator=torch.manual_seed(0)))
@@ -91,7 +91,7 @@ def copy_through_mels(wave: Wave, n_mels: int) -> Wave:
 
 
 def mix(wave: Wave, other: Wave, level_db: float) -> Wave:
-    """Both, the other at this level over the first."""
+    """Both recordings, with the other one at this level relative to the first."""
     other = np.resize(other, len(wave))
     ratio = np.sqrt(np.mean(wave**2) / max(np.mean(other**2), 1e-12)) * 10 ** (level_db / 20)
     return np.asarray(wave + ratio * other)
@@ -128,12 +128,12 @@ def voices_of(corpora: list[str], per_speaker: int) -> dict[tuple[str, str], Wav
 
 
 def of_one(change: Callable[[Wave], Wave]) -> Callable[[Wave, Wave], Wave]:
-    """A step that does not need another speaker's recording."""
+    """A step that does not use the other speaker's recording."""
     return lambda wave, other: change(wave)
 
 
 def ladders() -> dict[str, Callable[[Wave, Wave], Wave]]:
-    """Each step, from a recording and another speaker's."""
+    """Each step: a function of a recording and another speaker's recording."""
     steps: dict[str, Callable[[Wave, Wave], Wave]] = {"as-it-is": lambda wave, other: wave}
     for factor in FACTORS:
         steps[f"formants-{factor}"] = of_one(partial(move_formants, factor=factor))

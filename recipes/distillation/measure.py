@@ -29,14 +29,14 @@ from timbral.scoring.trials import read_trials
 
 @dataclass(frozen=True)
 class Trials:
-    """A list: labels (N,), and rows of its recordings and numbers of speakers, two a trial."""
+    """A list of N trials, with numbers for recordings and speakers."""
 
     recordings: list[str]
     labels: Floats
     rows: Ints
-    """(N, 2)"""
+    """indices in `recordings` of the two sides (N, 2)"""
     speakers: Ints
-    """(N, 2)"""
+    """numbers of the speakers of the two sides (N, 2)"""
 
     @classmethod
     def read(cls, path: Path) -> Trials:
@@ -52,7 +52,7 @@ class Trials:
         return cls(recordings, labels, rows, numbers[rows])
 
     def figures(self, first: Vectors, second: Vectors) -> Figures:
-        """Of vectors (recordings, E): those of the first sides, and of the second."""
+        """The figures of the trials, from vectors (recordings, E) for either side."""
         scores = np.einsum("ne,ne->n", first[self.rows[:, 0]], second[self.rows[:, 1]])
         return compute_figures(scores, self.labels, self.speakers[:, 0], self.speakers[:, 1])
 

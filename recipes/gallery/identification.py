@@ -46,7 +46,7 @@ from timbral.gallery.voices import conditions_of
 from timbral.io.types import Floats, Ints
 
 SIZES = {10: 60, 100: 24, 340: 12}
-"""voices of a gallery, and how many galleries are drawn"""
+"""sizes of galleries in voices, and how many galleries of each size are drawn"""
 ENROLLED, SEARCHED = 3, 2
 RATES = (0.1, 0.05, 0.02, 0.01)
 Drawn = tuple[str, Ints, Ints]
@@ -58,7 +58,7 @@ class Counts:
     """Outcomes of one way to decide, over galleries."""
 
     strangers: list[tuple[str, float]] = field(default_factory=list)
-    """speaker, and the fraction of searches with a name"""
+    """each stranger, and the fraction of their searches that give a name"""
     missed: list[float] = field(default_factory=list)
     wrong: list[float] = field(default_factory=list)
     broken: list[bool] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Search:
-    """The best voice of searches: llr, whether it is the speaker's, and the speakers."""
+    """The likeliest voice of each search."""
 
     llrs: Floats
     right: Ints
@@ -158,13 +158,13 @@ class Rates:
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where a voice is named."""
+    """The llr from which on a voice is named."""
 
     name: str
     rate: float
     of_all: float
     of_short: float | None
-    """of recordings with little speech; None: nothing is promised of them"""
+    """the threshold for recordings with little speech; None: nothing is promised of them"""
 
     def parts(self, found: Search) -> Iterator[tuple[str, Search, float]]:
         """Searches that are counted together: what they are, and the threshold."""

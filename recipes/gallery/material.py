@@ -31,7 +31,7 @@ class Material:
 
     @classmethod
     def read(cls, folder: Path) -> Material:
-        """An `embed` folder; its recordings are measured once, and the measures kept in it."""
+        """Read an `embed` folder; its recordings are measured once, and the measures kept in it."""
         table = read_embeddings(folder)
         names = table["utterance"].to_pylist()
         kept = folder / MEASURES
@@ -59,7 +59,7 @@ class Material:
         return {speaker: np.array(rows) for speaker, rows in order.items()}
 
     def recordings(self, rows: Sequence[int] | Ints) -> list[EnrolledRecording]:
-        """As a gallery takes them."""
+        """These rows as recordings to enroll."""
         return [
             EnrolledRecording(
                 self.vectors[row],

@@ -56,9 +56,8 @@ def add(app: str, gallery: Gallery, name: str, new: list[EnrolledRecording], by:
 
 
 def measure(gallery: Gallery, tests: Profiles, by: Evidence) -> tuple[float, float, float]:
-    """Recordings of others, own recordings a profile, and false accepts, each a mean.
-
-    False accepts: of tests with utterances of the other participants, an llr of 0 or more.
+    """Means over profiles: the fraction of other speakers' recordings in it, the number of its
+    own, and the rate of false accepts: other participants' utterances with an llr of 0 or more.
     """
     foreign, own, accepted = [], [], []
     for name in tests:
@@ -72,14 +71,14 @@ def measure(gallery: Gallery, tests: Profiles, by: Evidence) -> tuple[float, flo
 
 
 def llr(one: EnrolledRecording, profile: Sequence[EnrolledRecording], by: Evidence) -> float:
-    """Of a recording and those of a profile together."""
+    """The llr of a recording and a profile's recordings together."""
     vectors = by.compensate(np.stack([voice_vector([one]), voice_vector(profile)]))
     sides = (conditions_of([one]).together, conditions_of(profile).together)
     return float(by.llr(np.array([vectors[0] @ vectors[1]]), *sides)[0])
 
 
 class Meeting:
-    """Its participants' utterances, each of which is said once."""
+    """A meeting in which each of the participants' utterances is said at most once."""
 
     def __init__(self, speakers: Profiles, random: np.random.Generator) -> None:
         self.speakers, self.random = speakers, random
@@ -92,7 +91,7 @@ class Meeting:
         return self.speakers[name][self.left[name].pop()]
 
     def segments(self, name: str) -> list[EnrolledRecording]:
-        """What a diarization takes for this speaker."""
+        """The segments that a diarization attributes to this speaker."""
         found = []
         for _ in range(SEGMENTS):
             others = [each for each in self.names if each != name and self.left[each]]
@@ -104,7 +103,7 @@ class Meeting:
 
 
 def hold(meeting: Meeting, by: Evidence, encoder: EncoderIdentity) -> list[Figures]:
-    """For each stage and app what `measure` says."""
+    """The figures of `measure` for each stage and app."""
     tests = {name: [meeting.says(name) for _ in range(TESTED)] for name in meeting.names}
     start = {name: [meeting.says(name) for _ in range(START)] for name in meeting.names}
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ from timbral.scoring.metrics import eer
 from timbral.scoring.ranked_trials import RankedTrials
 
 DRAWS_OF_ONE = 5
-"""choices of the one recording that is enrolled"""
+"""number of draws of the one recording that is enrolled"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Trials:
     same: Ints
     voices: Ints
     tested: Ints
-    """whose recording it is"""
+    """the speakers of the tested recordings"""
 
     @classmethod
     def of(
@@ -95,9 +95,9 @@ class Trials:
         single: bool,
         weigh: Callable[[Vectors], Vectors] = unit_length,
     ) -> Trials:
-        """Voices of one recording (some draws), or of all others than the tested one.
+        """Score voices of a `single` recording (several draws), or of all but the tested one.
 
-        `weigh` makes of the sum of a voice's vectors what products are taken with.
+        `weigh` converts the sum of a voice's vectors to the vector that tests are multiplied with.
         """
 
         def voice_of(rows: Ints) -> Vectors:
@@ -135,7 +135,7 @@ class Trials:
 
 
 def all_trials(bridge: Bridge, pair: Pair) -> dict[str, list[Trials]]:
-    """With one recording of a voice, and with all others, in each way of comparing."""
+    """The trials of each way of comparing: with one recording of a voice, and with all others."""
     weigh = partial(weighed, matrix=bridge.origin)
     own_mean = pair.old.mean(axis=0).astype(np.float64)
     mapped, by_own = bridge.map(pair.old), bridge.map(pair.old, own_mean)
@@ -157,7 +157,7 @@ def all_trials(bridge: Bridge, pair: Pair) -> dict[str, list[Trials]]:
 
 
 def in_folds(bridged: Pair, pair: Pair, folds: int) -> dict[str, list[Trials]]:
-    """The same with the tested speakers in folds, each by a bridge of all others."""
+    """Like `all_trials`, with the speakers in folds, each by a bridge fitted to all others."""
     found: dict[str, list[list[Trials]]] = {}
     for fold in range(folds):
         tested = pair.rows(np.flatnonzero(pair.speakers % folds == fold))
@@ -178,7 +178,7 @@ def print_trials(found: dict[str, list[Trials]]) -> None:
 
 
 def print_carried(bridge: Bridge, pair: Pair) -> None:
-    """Whether what the map carries over tells how near a recording stays to its own voice."""
+    """Print whether `Bridge.carried` predicts how near a recording stays to its own voice."""
     mapped, centered = bridge.map(pair.old), unit_length(pair.new - bridge.new_mean)
     carried = bridge.carried(pair.old)
     rows = np.arange(len(mapped))

@@ -25,7 +25,8 @@ CONDITIONS = (
     "faint",
 )
 LOUD_DB = 15.0
-"""of a speech recording, windows within this of the loudest are examples of speech"""
+"""windows of a speech recording that are at most this far below the loudest are examples of
+speech"""
 
 
 class Maker:

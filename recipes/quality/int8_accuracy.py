@@ -28,7 +28,7 @@ from timbral.scoring.trials import read_trials
 
 RATE = 16_000
 AT_ONCE = 64
-"""recordings in memory"""
+"""number of recordings in memory"""
 
 
 class Trials:

@@ -20,7 +20,7 @@ from timbral.audio.quality.risks import risks_of
 
 
 def versions(maker: Maker, wave: Wave) -> dict[str, tuple[Wave, int]]:
-    """A recording as it is and made worse, with the rate of each."""
+    """A recording as it is and degraded, with the sample rate of each version."""
     noise, peak = maker.pick(maker.noises), np.abs(wave).max()
     line, hiss = telephone(wave), maker.random.standard_normal(wave.size)
     return {

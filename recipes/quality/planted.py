@@ -15,11 +15,12 @@ from timbral.inference.speech_windows import speech_extent
 __all__ = ["CORPORA", "Corpus", "Planted", "plant"]
 
 PIECE_SECONDS = (2.0, 5.0)
-"""of what is cut into short recordings"""
+"""shortest and longest of the short recordings that others are cut into"""
 FAST = 1.3
 """how much faster, and so higher, voices are played that stand for children's"""
 FRACTIONS = (0.3, 0.5)
-"""of the time from the first to the last speech, which a second speaker takes"""
+"""least and largest fraction of the time from the first to the last speech that a second speaker
+takes"""
 
 Corpus = dict[str, list[Wave]]
 """the recordings of each speaker, at 16 kHz"""
@@ -31,15 +32,17 @@ class Planted:
 
     wave: Wave
     moment: float
-    """seconds from the start, where the voice changes"""
+    """time of the change of the voice, in seconds from the start"""
     seconds: float
-    """that the second speaker talks"""
+    """how long the second speaker talks"""
     is_after: bool
 
 
 def plant(wave: Wave, other: Wave, fraction: float, random: np.random.Generator) -> Planted | None:
-    """The second speaker takes a fraction of the time from the first to the last speech, at its
-    start or end; less where `other` has less to say. None where one of them says nothing.
+    """Put a second speaker into a recording; None if one of the two recordings has no speech.
+
+    The second speaker takes `fraction` of the time from the first to the last speech, at its start
+    or end; less if `other` has less speech.
     """
     (begin, end), (first, last) = speech_extent(wave, RATE), speech_extent(other, RATE)
     size = min(round(fraction * (end - begin)), last - first)
@@ -64,7 +67,7 @@ def _of_paths(paths: list[Path], speaker: Callable[[Path], str]) -> Corpus:
 
 
 def _in_pieces(corpus: Corpus) -> Corpus:
-    """Every recording cut into short ones, one after the other."""
+    """Cut every recording into successive short ones."""
     random = np.random.default_rng(0)
     cut: Corpus = {}
     for speaker, waves in corpus.items():
@@ -91,7 +94,7 @@ def _demo(data: Path) -> Corpus:
 
 
 def _excerpts(data: Path, half: int) -> Corpus:
-    """One excerpt of each LibriSpeech speaker: of every second speaker, the others for half 1."""
+    """One excerpt of every second LibriSpeech speaker; `half`, 0 or 1, says of which ones."""
     in_corpus = {path.name for path in (data / "LibriSpeech" / "train-other-500").iterdir()}
     folders = sorted((data / "librispeech-251").iterdir(), key=lambda path: int(path.name))
     chosen = [path for path in folders if path.name not in in_corpus][half::2]
@@ -100,7 +103,7 @@ def _excerpts(data: Path, half: int) -> Corpus:
 
 
 def _fast(corpus: Corpus, data: Path) -> Corpus:
-    """Played faster, with recorded noise underneath: higher voices, worse microphones."""
+    """Play recordings faster and add recorded noise, for higher voices and worse microphones."""
     random = np.random.default_rng(0)
     noises = [read(path) for path in sorted((data / "noise" / "mycroft").iterdir())[:20]]
 
@@ -133,4 +136,4 @@ CORPORA: dict[str, Callable[[Path], Corpus]] = {
     "LibriSpeech": _librispeech,
     "speechocean762": _speechocean,
 }
-"""the last two are those on which nothing is chosen"""
+"""nothing is chosen on the last two"""

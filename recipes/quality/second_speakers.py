@@ -40,9 +40,9 @@ from timbral.inference.speech_windows import speech_extent
 PLANTED = 0.02
 PLANTS = "plants.json"
 LEAST_SAMPLES = RATE // 4
-"""of a part"""
+"""least length of a part"""
 PRECISION = 0.9
-"""that is aimed at"""
+"""precision for which `most_found` looks for a threshold"""
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,18 @@ class Plant:
 
 @dataclass(frozen=True)
 class Material:
-    """Recordings (N) of a corpus, and others (P) with a second speaker, in parts."""
+    """N recordings of a corpus, and P others with a second speaker, split into parts."""
 
     codes: np.ndarray
     """the speaker of each recording (N,)"""
     plants: list[Plant]
     parts: SplitRecordings
-    """those of the corpus are 0 to N - 1, the others N to N + P - 1; less what has no parts"""
+    """rows 0 to N - 1 are of the corpus, N to N + P - 1 of the others; without those that cannot be
+    split"""
 
 
 def write(corpus: Corpus, folder: Path, count: int) -> None:
-    """The recordings of a corpus, and `count` with a second speaker, as files."""
+    """Write the recordings of a corpus, and `count` with a second speaker, as files."""
     random = np.random.default_rng(0)
     rows = [(speaker, wave) for speaker, waves in corpus.items() for wave in waves]
     for row, (speaker, wave) in enumerate(rows):
@@ -114,8 +115,9 @@ def material(folder: Path, encoder: str) -> Material:
 
 
 def at_true_moments(made: Material, folder: Path, encoder: str) -> Material:
-    """The same, with the parts of second speakers cut where these begin or end; those with a part
-    that is too short stay as they are.
+    """The material with the planted recordings split at the true moments.
+
+    Recordings with a part that would be too short stay as they are.
     """
     embedder, size = timbral.load_encoder(encoder), len(made.codes)
     old = made.parts
@@ -136,16 +138,16 @@ def at_true_moments(made: Material, folder: Path, encoder: str) -> Material:
 
 @dataclass(frozen=True)
 class Draw:
-    """What an audit of the corpus with some recordings replaced gave."""
+    """The result of an audit of the corpus with some recordings replaced."""
 
     planted: list[int]
-    """plants"""
+    """indices in `Material.plants`"""
     found: dict[int, tuple[float, float, bool]]
     """by recording: probability, moment, is_after"""
 
 
 def draw(made: Material, random: np.random.Generator, *, outsiders: bool) -> Draw:
-    """Replace some recordings; with `outsiders` nothing else of the second speakers is there."""
+    """Audit with some recordings replaced; with `outsiders`, second speakers have no others."""
     size = len(made.codes)
     wanted = max(1, round(PLANTED * size))
     taken: dict[int, int] = {}
@@ -176,7 +178,7 @@ def draw(made: Material, random: np.random.Generator, *, outsiders: bool) -> Dra
 
 
 def counts(made: Material, draws: list[Draw], least: float) -> np.ndarray:
-    """Found, planted and false alarms (S, 3) of each speaker, who is that of the label."""
+    """Found, planted and false alarms (S, 3) of each label's speaker."""
     table = np.zeros((made.codes.max() + 1, 3))
     for each in draws:
         planted = {made.plants[number].recording for number in each.planted}
@@ -189,13 +191,13 @@ def counts(made: Material, draws: list[Draw], least: float) -> np.ndarray:
 
 
 def rates(table: np.ndarray) -> tuple[float, float]:
-    """Which fraction was found, and which fraction of what is named is true."""
+    """Recall and precision."""
     found, planted, wrong = table.sum(axis=0)
     return found / planted, found / max(found + wrong, 1)
 
 
 def interval(table: np.ndarray, which: int) -> tuple[float, float]:
-    """95 % of 1,000 draws of the speakers."""
+    """The 95 % interval of recall (`which` 0) or precision (1), from 1,000 draws of speakers."""
     random = np.random.default_rng(0)
     drawn = (table[random.integers(len(table), size=len(table))] for _ in range(1000))
     low, high = np.nanquantile([rates(each)[which] for each in drawn], [0.025, 0.975])
@@ -229,7 +231,7 @@ def lines(made: Material, draws: list[Draw]) -> Iterator[str]:
 
 
 def most_found(made: Material, draws: list[Draw]) -> str:
-    """With the threshold that suits these very draws best."""
+    """Recall with the threshold that gives these draws a precision of `PRECISION`."""
     planted, others = log_ratios(made, draws)
     total = sum(len(each.planted) for each in draws)
     thresholds = np.sort(planted)
@@ -259,7 +261,7 @@ def by_length(made: Material, draws: list[Draw]) -> Iterator[str]:
 
 
 def log_ratios(made: Material, draws: list[Draw]) -> tuple[np.ndarray, np.ndarray]:
-    """The score, of which the probability is made: of planted recordings, and of others."""
+    """The log ratios behind the probabilities, of planted recordings and of others."""
     planted: list[float] = []
     others: list[float] = []
     for each in draws:
@@ -272,8 +274,9 @@ def log_ratios(made: Material, draws: list[Draw]) -> tuple[np.ndarray, np.ndarra
 
 
 def fit(ratios: list[tuple[np.ndarray, np.ndarray]]) -> str:
-    """EVIDENCE and PRIOR with the lowest cross-entropy, where 2 % are planted; each recording of
-    a kind counts the same.
+    """EVIDENCE and PRIOR with the lowest cross-entropy.
+
+    Planted recordings have the total weight `PLANTED` (2 %), all recordings of a kind the same.
     """
     planted, others = (np.concatenate(each) for each in zip(*ratios, strict=True))
     odds = np.log(PLANTED / (1 - PLANTED))

@@ -21,7 +21,7 @@ from timbral.audio.quality.sound_model import WEIGHTS
 
 PENALTY = 3e-4
 SPEECH_WEIGHT = 0.75
-"""of all examples together: most recordings that are checked hold speech"""
+"""the weight of speech, of 1 for all examples: most recordings that are checked hold speech"""
 SEED = 3
 
 

@@ -19,7 +19,7 @@ from timbral.encoders.frontends import FbankConfig, KaldiFbank
 __all__ = ["Conditions"]
 
 ROOM, NOISE, BABBLE, TELEPHONE, FLOOR = 0.3, 0.5, 0.12, 0.15, 0.15
-"""probabilities of each"""
+"""probability of each condition"""
 ROOM_FRAMES = 40
 NOISE_FILES = ("mycroft", "speech-commands-background")
 """the folders of CORPORA/noise that recipes/calibration does not test with"""

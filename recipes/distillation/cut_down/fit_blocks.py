@@ -25,17 +25,17 @@ from timbral.encoders.layers.pooling import statistics_pooling
 __all__ = ["fit_blocks"]
 
 STRIDES = (1, 2, 2)
-"""the teacher's frames to one of the student's, in each block"""
+"""number of the teacher's frames for each of the student's, in each block"""
 PIECE = 64
-"""crops that go through a layer at once"""
+"""number of crops that go through a layer at once"""
 ROWS = 20_000
-"""frames by which channels are chosen"""
+"""number of frames from which channels are chosen"""
 VECTOR_REGULARIZATION = 5e-2
 
 
 @dataclass
 class TeacherLayer:
-    """What a layer of the teacher has inside, at the student's frames (N, F, C)."""
+    """Values inside a layer of the teacher, at the student's frames (N, F, C)."""
 
     hidden: Tensor
     """before its ReLU"""
@@ -60,7 +60,7 @@ class TeacherBlock:
         self.block, self.frames, self.stride = block, inputs, stride
 
     def advance(self, number: int) -> TeacherLayer:
-        """Through layer `number`, whose output is appended to the frames."""
+        """Compute layer `number`, and append its output to the frames."""
         layer = self.block.layers[number]
         assert isinstance(layer, DenseLayer)
         parts, outputs = [], []
@@ -86,7 +86,7 @@ class TeacherBlock:
         return total.sqrt()
 
     def transition(self) -> Tensor:
-        """What the block gives (N, F, C'), float16."""
+        """The block's output (N, F, C'), float16."""
         return torch.cat(
             [
                 self.block.transition(outputs_of(self.block.norm, piece.float()).relu_()).half()
@@ -115,7 +115,7 @@ def _inside(layer: DenseLayer, frames: Tensor, stride: int) -> tuple[TeacherLaye
 
 
 def fit_layer(layer: DenseLayer, frames: Tensor, taught: TeacherLayer, norms: Tensor) -> None:
-    """A layer in place of several; `norms` (2, C) are weight and bias of its first norm."""
+    """Fit a layer in place of several; `norms` (2, C) are weight and bias of its first norm."""
     set_norm(layer.norm1, flat(frames), norms[0], norms[1])
     inputs = flat(outputs_of(layer.norm1, frames).relu_())
     hidden, local = flat(taught.hidden).float(), flat(taught.local).float()
@@ -137,7 +137,7 @@ def fit_layer(layer: DenseLayer, frames: Tensor, taught: TeacherLayer, norms: Te
 
 
 def fit_gate(masking: ContextMasking, active: Tensor, taught: TeacherLayer) -> None:
-    """The gate's two products, from hidden units (N, F, C)."""
+    """Fit the gate's two products to hidden units (N, F, C)."""
     squeezed, gate = flat(taught.squeezed), flat(taught.gate)
     kept = best_columns(functional.relu(squeezed), gate, masking.squeeze.out_channels)
     context = flat(segment_means(active, masking.segment_frames))
@@ -150,7 +150,7 @@ def fit_gate(masking: ContextMasking, active: Tensor, taught: TeacherLayer) -> N
 def fit_layers(own: DenseBlock, frames: Tensor, teacher: TeacherBlock, known: Tensor) -> Tensor:
     """The student's frames after all layers, its norm and its ReLU.
 
-    `known` are those of the teacher's input channels that the student's are.
+    `known` are the teacher's input channels that the student has.
     """
     layers = list(cast("Iterable[DenseLayer]", teacher.block.layers))
     merged = len(layers) // len(own.layers)
@@ -218,7 +218,7 @@ def fit_blocks(
 
 
 def _weights_after(teacher: CampplusEncoder, number: int, count: int) -> Tensor:
-    """How much the channels that block `number` gives weigh in the products that take them."""
+    """How much each output channel of block `number` weighs in the products that take it."""
     if number + 1 == len(teacher.blocks):
         columns = teacher.linear.weight.square().sum(0)
         return (columns[:count] + columns[count:]).sqrt() * teacher.norm.weight.abs()
@@ -231,7 +231,7 @@ def _weights_after(teacher: CampplusEncoder, number: int, count: int) -> Tensor:
 
 
 def fit_vectors(student: SmallCampplusEncoder, frames: Tensor, vectors: Tensor) -> None:
-    """The last product, from frames (N, F, C) before the last norm."""
+    """Fit the last product to frames (N, F, C) before the last norm."""
     mask = torch.ones(frames.shape[:2], dtype=torch.bool)
     active = outputs_of(student.norm, frames).relu_()
     pooled = statistics_pooling(active, mask, unbiased=True)

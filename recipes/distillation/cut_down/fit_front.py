@@ -25,17 +25,17 @@ from timbral.encoders.layers.norm import BatchNorm
 __all__ = ["fit_front"]
 
 STRIDE = 2
-"""the teacher's frames to one of the student's"""
+"""number of the teacher's frames for each of the student's"""
 ROWS = 60_000
-"""outputs of a convolution that its weights are fitted to"""
+"""number of outputs of a convolution to which its weights are fitted"""
 PIECE = 8
-"""crops whose patches are made at once"""
+"""number of crops whose patches are in memory at once"""
 REGULARIZATION = 1e-4
 
 
 @torch.no_grad()
 def fit_front(student: SmallCampplusEncoder, teacher: CampplusEncoder, banks: Tensor) -> None:
-    """On log filter banks (N, F, M); front and time-delay layer of `student` are overwritten."""
+    """Fit front and time-delay layer of `student`, in place, on log filter banks (N, F, M)."""
     features = centered(banks)
     own, source = student.front, teacher.front
     channels, stages = own.conv1.out_channels, list(cast("Iterable[ResidualBlock]", source.blocks))
@@ -67,7 +67,7 @@ def _relu(norm: BatchNorm, frames: Tensor) -> Tensor:
 
 
 def _sum(block: ResidualBlock, frames: Tensor) -> Tensor:
-    """What a residual block gives, before its ReLU."""
+    """The output of a residual block before its ReLU."""
     inner = _relu(block.norm1, block.conv1(frames))
     outer = outputs_of(block.norm2, block.conv2(inner))
     if block.shortcut is None:
@@ -90,7 +90,7 @@ def _best(active: Tensor, weights: Tensor, count: int) -> Tensor:
 def _fit_block(
     own: ResidualBlock, source: ResidualBlock, taught: Tensor, frames: Tensor, kept: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What the teacher's block and the student's give; `kept` are the student's channels."""
+    """Fit a block to the teacher's channels `kept`; returns the outputs of both."""
     inner = outputs_of(source.norm1, source.conv1(taught))
     outer = outputs_of(source.norm2, source.conv2(functional.relu(inner)))
     shortcut = taught
@@ -109,7 +109,7 @@ def _fit_block(
 
 
 def _fit(conv: FrameConv2d, norm: BatchNorm, frames: Tensor, target: Tensor) -> Tensor:
-    """Set a convolution and the norm after it; what these give (N, F', M', C')."""
+    """Set a convolution and the norm after it; returns their output (N, F', M', C')."""
     rows, targets = _rows(conv, frames, target)
     matrix, bias = ridge(rows, targets, REGULARIZATION)
     conv.weight.copy_(matrix.view_as(conv.weight))
@@ -119,7 +119,7 @@ def _fit(conv: FrameConv2d, norm: BatchNorm, frames: Tensor, target: Tensor) -> 
 
 
 def _rows(conv: FrameConv2d, frames: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of a part of the outputs."""
+    """Inputs and targets for some of the outputs."""
     if conv.kernel_size == (1, 1):
         mel_stride, frame_stride = conv.stride
         rows, targets = frames[:, ::frame_stride, ::mel_stride].flatten(0, 2), target.flatten(0, 2)
@@ -142,7 +142,7 @@ def _rows(conv: FrameConv2d, frames: Tensor, target: Tensor) -> tuple[Tensor, Te
 def _fit_delay(
     student: SmallCampplusEncoder, teacher: CampplusEncoder, frames: Tensor, taught: Tensor
 ) -> None:
-    """The layer between the front and the dense blocks."""
+    """Fit the layer between the front and the dense blocks."""
     taught = taught.transpose(2, 3).flatten(2)
     target = outputs_of(teacher.tdnn_norm, teacher.tdnn(taught)).flatten(0, 1)
     frames = frames.transpose(2, 3).flatten(2)

@@ -37,7 +37,7 @@ FIT_BATCHES, FIT_FRAMES = 6, 200
 EXAMPLES = 4
 """batches from which the second moments of the inputs are estimated"""
 WATCHED = 80
-"""crops of each corpus"""
+"""number of crops of each corpus"""
 WATCH_STEPS = 100
 
 

@@ -28,7 +28,7 @@ from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEn
 from timbral.inference.embedder import Embedder
 
 PIECE = 64
-"""crops at once"""
+"""number of crops that are computed at once"""
 RIDGES = (3e-3, 1e-2, 3e-2, 1e-1)
 
 

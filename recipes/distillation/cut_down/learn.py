@@ -41,7 +41,7 @@ from timbral.scoring.metrics import eer
 
 BATCH = 32
 PIECE = 32
-"""crops that go through the front at once"""
+"""number of crops that go through the front at once"""
 RATE = 2e-4
 LEAST_RATE = 0.01
 """fraction of the rate that is left at the end"""

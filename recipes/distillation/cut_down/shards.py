@@ -20,11 +20,11 @@ class Batch:
     """Crops of one length."""
 
     path: Path
-    """the shard that they are from"""
+    """the shard from which they are read"""
     rows: Tensor
     """their rows in it (N,)"""
     values: Shard
-    """as float32"""
+    """the shard's values of these rows, as float32"""
 
     @property
     def banks(self) -> Tensor:

@@ -40,7 +40,7 @@ MIXED = 0.08
 CHANGED = 0.75
 """fraction of voices that are changed"""
 TRACT, PITCH, TEMPO = 0.09, 0.07, 0.1
-"""standard deviations of the logarithms of stretches"""
+"""standard deviations of the logarithms of the factors"""
 MOST = 0.25
 """largest of these logarithms"""
 BEND = 1.5
@@ -60,7 +60,7 @@ class Change:
     pitch: float = 1.0
     tempo: float = 1.0
     bend: tuple[float, ...] = ()
-    """of the tract's frequencies: heights, in bands, of waves of half a period, one, and so on"""
+    """bend of the tract's frequencies: heights, in bands, of waves of 1/2, 1, 3/2, … periods"""
     vowels: float = 1.0
     """how far the envelope moves about its mean"""
     breath: float = 1.0
@@ -183,7 +183,7 @@ class Taught:
     blocks: list[Tensor]
     """outputs of its dense blocks, every 40, 80 and 80 ms"""
     vectors: Tensor
-    """of unit length (N, E)"""
+    """unit vectors (N, E)"""
 
 
 @torch.inference_mode()

@@ -59,7 +59,7 @@ class _Product:
     basis: Tensor
     """T (K, K)"""
     sizes: Tensor
-    """of the outputs (O, 1)"""
+    """factors of the outputs (O, 1)"""
     first: Tensor
     second: Tensor
 
