@@ -21,11 +21,6 @@ from timbral.inference.embedder import Embedder
 
 
 @pytest.fixture
-def embedder(run: Path) -> Embedder:
-    return api.load_encoder(run, device="cpu")
-
-
-@pytest.fixture
 def root(voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two speakers of six recordings each, and two lists of trials beside their folder."""
     monkeypatch.setitem(SHARD_UTTERANCES, "cpu", 4)
