@@ -2,9 +2,9 @@
 
     python benchmarks/bulk_long.py [CORPUS] [--utterances 2000] [--encoder ge2e-lstm] [--workers 2]
 
-The recordings of CORPUS (by default the voices that come with timbral) are linked under as many
-names as there shall be utterances. The job gets SIGKILL after a third and after two thirds of it,
-is started again each time, and its table is compared with that of the recordings embedded once.
+The corpus of the job is made of links to the recordings of CORPUS (by default the voices that come
+with timbral), as many as `--utterances` says. The job gets SIGKILL after a third and after two
+thirds of it, and is started again each time. Vectors of links to the same recording are compared.
 """
 
 from __future__ import annotations
@@ -88,6 +88,9 @@ def main() -> None:
     parser.add_argument("--encoder", default="ge2e-lstm")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
+    shards = -(-options.utterances // PER_SHARD)
+    if shards < 3:
+        parser.error(f"--utterances: a job of three shards has more than {2 * PER_SHARD}")
     files = (p.resolve() for p in options.corpus.rglob("*"))
     sources = sorted(p for p in files if p.suffix.lower() in AUDIO_SUFFIXES)
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +99,6 @@ def main() -> None:
         output = work / "out"
         words = [sys.executable, "-m", "timbral", "embed", options.encoder, str(work / "corpus")]
         words += ["--output", str(output), "--device", "cpu", "--workers", str(options.workers)]
-        shards = -(-options.utterances // PER_SHARD)
         started = time.monotonic()
         stages = [(until, embed(words, output, until)) for until in (shards // 3, 2 * shards // 3)]
         stages.append((shards, embed(words, output, None)))

@@ -7,7 +7,8 @@ slows both equally. Times are without imports. With two processes their start is
 timbral gets more audio, because its processes import torch. `ratio` is of hours per minute,
 `cpu ratio` of hours per second of processor time, which is more reliable on a busy machine.
 PaddleSpeech's way is written here from its description: librosa decodes and resamples, WebRTC's
-detector gets each window as packed integers, librosa computes the mel, and numpy saves it.
+detector gets each window as packed integers, librosa computes the mel, and numpy saves it. It needs
+`pip install librosa` and the extra `[vad]`.
 """
 
 from __future__ import annotations
