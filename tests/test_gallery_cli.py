@@ -190,7 +190,7 @@ def test_speakers_of_an_embed_folder_are_enrolled(
     assert "refused: " in answer.err
     assert ("0 voices with 0 recordings" in answer.out) != other.exists()
     answer = ask("gallery", "check", path, "--encoder", run, "--json")
-    assert "of the encoder's validation" in json.loads(answer.out)["rests_upon"]
+    assert "of the encoder's validation" in json.loads(answer.out)["evidence"]
     assert "guess" not in answer.err
     assert Gallery(path).encoder == EncoderIdentity.of(load_encoder(run))
 

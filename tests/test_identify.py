@@ -214,7 +214,7 @@ def test_questions_share_the_searches_of_strangers(
     calibration = calibration_of(encoder, calibrate(halved(simulate(60))))
     identifier = Identifier(enrolled, encoder, calibration=calibration)
     for rate in (0.9, 0.8):
-        asked = identifier.asking(top=2, false_accept=rate, prior=0.3)
+        asked = identifier.with_settings(top=2, false_accept=rate, prior=0.3)
         alone = Identifier(
             enrolled, encoder, top=2, false_accept=rate, prior=0.3, calibration=calibration
         )
@@ -225,10 +225,10 @@ def test_questions_share_the_searches_of_strangers(
     assert searches == [1.0]  # of `alone`
     for _ in range(2):
         with pytest.raises(ConfigError, match=r"0\.0001 cannot be promised"):
-            identifier.asking(top=5, false_accept=0.0001, prior=0.5)
+            identifier.with_settings(top=5, false_accept=0.0001, prior=0.5)
     assert searches == [1.0]
     with pytest.raises(ConfigError, match="top"):
-        identifier.asking(top=0, false_accept=None, prior=0.5)
+        identifier.with_settings(top=0, false_accept=None, prior=0.5)
 
 
 def test_recordings_with_little_speech_are_promised_what_such_pairs_promise(

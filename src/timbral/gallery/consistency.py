@@ -56,8 +56,8 @@ class GalleryCheck:
     num_voices: int
     alike: tuple[AlikeVoices, ...]
     disagreeing: tuple[DisagreeingRecording, ...]
-    rests_upon: str
-    """the evidence used, as text"""
+    evidence: str
+    """what the llrs are based on, as text"""
 
 
 def check_gallery(

@@ -94,19 +94,19 @@ class Identifier:
         snapshot = gallery.snapshot()
         self._voices = Voices.of(snapshot, self._evidence, gallery.migration)
         self._rates = GalleryRates(gallery, self._voices, strangers)
-        self._ask(top, false_accept, prior)
+        self._set(top, false_accept, prior)
 
-    def asking(self, *, top: int, false_accept: float | None, prior: float) -> Identifier:
+    def with_settings(self, *, top: int, false_accept: float | None, prior: float) -> Identifier:
         """The same voices with other settings, without copying or searching them again.
 
         Arguments and errors as for an Identifier.
         """
         other = copy.copy(self)
         vars(other).pop("_threshold_of_short", None)
-        other._ask(top, false_accept, prior)
+        other._set(top, false_accept, prior)
         return other
 
-    def _ask(self, top: int, false_accept: float | None, prior: float) -> None:
+    def _set(self, top: int, false_accept: float | None, prior: float) -> None:
         _check(top, prior)
         self.prior, self._top = prior, top
         self._false_accept = false_accept if self._voices.count else None

@@ -32,4 +32,4 @@ class Identifiers:
                 self._latest = Identifier(self._gallery, self._embedder)
                 self._version = version
             latest = self._latest
-        return latest.asking(top=top, false_accept=false_accept, prior=prior)
+        return latest.with_settings(top=top, false_accept=false_accept, prior=prior)

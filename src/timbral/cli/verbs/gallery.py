@@ -268,7 +268,7 @@ def _check(gallery: Gallery, request: Request) -> int:
     if request.json:
         print(dumps(asdict(found), indent=2, ensure_ascii=False))
         return SOME_FAILED if found.alike or found.disagreeing else OK
-    print(f"{count(found.num_voices, 'voice')}, by {found.rests_upon}")
+    print(f"{count(found.num_voices, 'voice')}, by {found.evidence}")
     print(f"{count(len(found.alike), 'pair')} of voices that may be one speaker's")
     for pair in found.alike:
         print(f"  {pair.first} and {pair.second}: {evidence.describe(pair.llr, pair.cosine)}")
