@@ -81,8 +81,8 @@ def test_weight_of_one_gives_that_encoder(tmp_path: Path, voices: Path) -> None:
 @pytest.mark.parametrize(
     ("encoders", "weights", "words"),
     [
-        ("ab", [1], "2 encoders and 1 weights"),
-        ("a", [1], "at least two encoders"),
+        ("ab", [1], "one for each of the 2 encoders; got 1"),
+        ("a", [1], "two encoders or more; got 1"),
         ("ab", [1, -1], "weights must be 0 or more"),
         ("ab", [0, 0], "not all 0"),
         ("ab", [1, float("nan")], "weights must be"),

@@ -10,6 +10,7 @@ import pytest
 import timbral
 from scored_vectors import NAMES, VECTORS, main, write_files
 from timbral.errors import DataError
+from timbral.scoring.score_file import read_scores
 from timbral.scoring.system_names import system_names
 
 
@@ -111,3 +112,30 @@ def test_compare_of_a_run_names_its_evaluations(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"no such file or folder; .* wrote, not an encoder"):
         timbral.compare(evaluation, "campplus-zh-en")
+
+
+def test_scores_of_zero_and_one_are_no_labels(tmp_path: Path) -> None:
+    """A system that only accepts and rejects, in timbral's own order of columns."""
+    scores = tmp_path / "scores.txt"
+    scores.write_text("1 1 a1 a2\n0 1 b1 b2\n0 0 a1 b1\n0 0 a2 b2\n")
+    read = read_scores(scores)
+    assert read.scores.tolist() == [1, 0, 0, 0]
+    assert read.trials.labels.tolist() == [1, 1, 0, 0]
+    scores.write_text("0.9 1 a1 a2\nnan 0 a1 b1\n")
+    with pytest.raises(DataError, match="1 of 2 scores are NaN, the first that of a1 with b1"):
+        read_scores(scores)
+    scores.write_text("0.9 1 a1 a2\nhigh 0 a1 b1\n")
+    with pytest.raises(DataError, match="'high' is not a score; a line should be"):
+        read_scores(scores)
+
+
+def test_several_scores_of_a_pair_are_refused(files: Path) -> None:
+    scores, other = files / "scores.txt", files / "other.txt"
+    timbral.score(files / "v.npz", files / "t.txt", scores, draws=0)
+    lines = scores.read_text().splitlines(keepends=True)
+    other.write_text("".join([*lines, lines[0]]))
+    assert timbral.compare(scores, other, draws=100).num_left_out == 0, "the same score again"
+    other.write_text("".join([*lines, f"0.123 1 {NAMES[1]} {NAMES[0]}\n"]))
+    told = f"several scores of {NAMES[0]} with {NAMES[1]}, such as .* and 0.123; keep one line"
+    with pytest.raises(DataError, match=told):
+        timbral.compare(scores, other, draws=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,9 @@ def test_the_page_has_figures_plots_and_audio(run: Path, voices: Path, tmp_path:
 def test_page_without_errors(tmp_path: Path) -> None:
     from timbral.reports.evaluation_page import write_evaluation_page
     from timbral.scoring.figures import compute_figures
+    from timbral.scoring.intervals import Interval
     from timbral.scoring.list_scores import ListScores
-    from timbral.scoring.trial_speakers import speakers_of
+    from timbral.scoring.trial_speakers import GUESSED, speakers_of
 
     (tmp_path / "s.txt").write_text("0.9 1 a <b>\n0.9 1 c d\n0.1 0 a c\n0.1 0 <b> d\n")
     scored = read_scores(tmp_path / "s.txt")
@@ -55,6 +57,12 @@ def test_page_without_errors(tmp_path: Path) -> None:
     assert page.count("<p>None.</p>") == 2
     assert "x &amp; y" in page
     assert "<b>" not in page
+    assert "guessed" not in page
+    wide = replace(figures, eer_interval=Interval(0.0, 0.1), interval_note=GUESSED)
+    write_evaluation_page(tmp_path / "p.html", "x & y", wide, done, ["x"] * 4)
+    page = (tmp_path / "p.html").read_text("utf-8")
+    assert "speakers are guessed from the target trials" in page
+    assert "Give the speakers with <code>--speakers</code>" in page
 
 
 def test_page_without_matplotlib(

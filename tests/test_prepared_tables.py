@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,23 @@ def test_unusable_totals_are_errors(copy: Path, voices: Path) -> None:
         path.write_text(json.dumps({**content, "totals": totals}), "utf-8")
         with pytest.raises(DataError, match=words):
             prepare(voices, copy)
+
+
+@pytest.mark.parametrize("format", ["arrow", "npy", "flac"])
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_lost_files_are_prepared_again(
+    voices: Path, tmp_path: Path, format: str, lose: Callable[[Path], None]
+) -> None:
+    """As the error of a training says that needs them."""
+    for voice in sorted(voices.iterdir())[:2]:
+        shutil.copytree(voice, tmp_path / "corpus" / voice.name)
+    data = tmp_path / "data"
+    prepare(tmp_path / "corpus", data, format=format)
+    whole = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    lost = next(path for path in whole if path.suffix == f".{format}")
+    lose(lost)
+    assert not prepare(tmp_path / "corpus", data, format=format).reused
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == whole
+    assert prepare(tmp_path / "corpus", data, format=format).reused
+    (data / "utterances.parquet").write_bytes(b"no table")
+    assert not prepare(tmp_path / "corpus", data, format=format).reused

@@ -136,6 +136,18 @@ def test_trials_of_one_recording_are_told(files: Path) -> None:
     assert result.note.startswith("1 trial compares a recording with itself")
 
 
+def test_repeated_and_contradictory_trials_are_told(files: Path) -> None:
+    one, two, three = NAMES[0], NAMES[1], NAMES[-1]
+    with (files / "t.txt").open("a") as file:
+        file.write(f"1 {two} {one}\n1 {one} {two}\n1 {one} {three}\n")
+    note = timbral.score(files / "v.npz", files / "t.txt", draws=0).note
+    assert note == (
+        f"1 pair is both a target and a non-target trial, the first {one!r} with {three!r}: "
+        f"correct the list; 2 trials repeat others and count again, the first {one!r} with "
+        f"{two!r}: remove them"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

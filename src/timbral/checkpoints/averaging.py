@@ -46,10 +46,11 @@ def average(
     output = Path(output)
     claim_folder(output, CHECKPOINT)
     weights = weights or [1.0] * len(encoders)
-    if len(encoders) < 2 or len(weights) != len(encoders):
+    if len(encoders) < 2:
+        raise ConfigError(f"an average needs two encoders or more; got {len(encoders)}")
+    if len(weights) != len(encoders):
         raise ConfigError(
-            f"at least two encoders and a weight for each are needed, got {len(encoders)} "
-            f"encoders and {len(weights)} weights"
+            f"`weights` should be one for each of the {len(encoders)} encoders; got {len(weights)}"
         )
     if min(weights) < 0 or not 0 < sum(weights) < float("inf"):
         raise ConfigError(f"weights must be 0 or more, and not all 0: {list(weights)}")

@@ -316,8 +316,8 @@ def _one_kind(done: ListScores, embedded: ListSummary) -> str:
 
 def _why(embedded: ListSummary) -> str:
     """The number of failures and the first one, for an error."""
-    first = embedded.failures[0]
+    first, count = embedded.failures[0], len(embedded.failures)
     return (
-        f": {len(embedded.failures)} recordings could not be used, the first {first['path']}: "
+        f": {count:,} recording{'s' * (count > 1)} could not be used, the first {first['path']}: "
         f"{first['reason']} (all in failures.jsonl; the vectors of the others are kept)"
     )

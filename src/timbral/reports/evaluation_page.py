@@ -52,7 +52,7 @@ table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top }}
 td {{ overflow-wrap: anywhere }} .errors td:first-child {{ white-space: nowrap }}
-.figures td:first-child {{ overflow-wrap: normal }}
+.figures td {{ overflow-wrap: normal }}
 .wide {{ overflow-x: auto; font-size: .8rem }} .wide td {{ overflow-wrap: normal }}
 .wide td, .wide th {{ padding-right: .6rem }} .wide td:first-child {{ white-space: nowrap }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 2rem }} figure {{ margin: 0; flex: 1 1 22rem }}
@@ -133,7 +133,9 @@ def _facts(figures: Figures) -> str:
         ("speakers", f"{figures.num_speakers:,}", ""),
     ]
     table = html_table(rows, ("", "", "95 % interval over speakers"))
-    return f"<div class=figures>{table}</div>"
+    note = figures.interval_note if interval is not None else ""
+    shown = escape(note).replace("`speakers`", "<code>--speakers</code>")
+    return f"<div class=figures>{table}</div>{f'<p>{shown}</p>' if note else ''}"
 
 
 def _calibrated(figures: Figures) -> str:

@@ -25,6 +25,7 @@ from timbral.scoring.intervals import (
     interval_of,
     min_dcf_of,
 )
+from timbral.scoring.list_remarks import pair_keys
 from timbral.scoring.list_speakers import listed_speakers
 from timbral.scoring.llr_comparison import ComparedCost, compared_costs, llrs_of
 from timbral.scoring.metrics import SortedScores
@@ -37,6 +38,10 @@ from timbral.scoring.trial_list import UNKNOWN, TrialList
 from timbral.scoring.trial_speakers import GUESSED, speakers_of
 
 __all__ = ["Comparison", "Difference", "compare"]
+
+
+SCORES_AGREE = 1e-4
+"""largest relative difference of scores of one pair that rounding may cause"""
 
 
 @dataclass(frozen=True)
@@ -208,6 +213,8 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
     if np.array_equal(one_keys, other_keys):  # the same list: repeated pairs stay repeated
         left = right = np.arange(len(one_keys))
     else:
+        for scored, keys in ((one, one_keys), (other, other_keys)):
+            _refuse_several_scores(scored, keys, where)
         _, left, right = np.intersect1d(one_keys, other_keys, return_indices=True)
     if not len(left):
         examples = [
@@ -225,6 +232,21 @@ def _shared(one: ScoredList, other: ScoredList, where: str) -> tuple[Ints, Ints,
     return left, right, len(np.setxor1d(one_keys, other_keys))
 
 
+def _refuse_several_scores(scored: ScoredList, keys: Ints, where: str) -> None:
+    """Raise DataError if a pair has different scores: none could be matched with the other's."""
+    order = np.argsort(keys, kind="stable")
+    scores = scored.scores[order]
+    differs = (np.diff(keys[order]) == 0) & ~np.isclose(scores[1:], scores[:-1], SCORES_AGREE)
+    if differs.any():
+        at = int(np.flatnonzero(differs)[0])
+        trials, row = scored.trials, int(order[at])
+        one, other = (trials.names[int(side[row])] for side in (trials.first, trials.second))
+        raise DataError(
+            f"{where}: one of them has several scores of {one} with {other}, such as "
+            f"{scores[at]:g} and {scores[at + 1]:g}; keep one line of each pair"
+        )
+
+
 def _respelled(names: pa.Array, known: pa.Array) -> pa.Array:
     """Names (K,) as `known` spells them, where they differ only in suffix or folders."""
     rows = np.asarray(pc.fill_null(pc.index_in(names, value_set=known), -1), dtype=np.int64)
@@ -240,5 +262,4 @@ def _respelled(names: pa.Array, known: pa.Array) -> pa.Array:
 def _keys(trials: TrialList, names: pa.Array) -> Ints:
     """A number for each trial (N,) that ignores the order of its sides; `names` has all names."""
     codes = np.asarray(pc.index_in(trials.names, value_set=names), dtype=np.int64)
-    sides = codes[trials.first], codes[trials.second]
-    return np.asarray(np.minimum(*sides) * len(names) + np.maximum(*sides))
+    return pair_keys(codes[trials.first], codes[trials.second], len(names))

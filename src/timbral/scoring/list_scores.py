@@ -20,6 +20,7 @@ from timbral.scoring.condition_figures import Condition, figures_by_condition
 from timbral.scoring.condition_values import DURATION, column_sources, seconds_of, values_of
 from timbral.scoring.enrollment import NamedRecordings
 from timbral.scoring.figures import Figures, compute_figures
+from timbral.scoring.list_remarks import remarks_on_pairs, remarks_on_self_comparisons
 from timbral.scoring.metrics import detection_cost
 from timbral.scoring.missing_trials import are_too_many
 from timbral.scoring.normalization import cohort_statistics, subtract_mean
@@ -101,17 +102,9 @@ def score_list(
         figures = _list_figures(scored, sides, calibrated, guessed, options)
         values = _values(recordings, table, rows, options)
         conditions = figures_by_condition(scored, calibrated, speakers, values, figures, options)
-    note = "; ".join(filter(None, (_self_comparisons_note(listed, recordings), unchecked)))
+    of_itself = remarks_on_self_comparisons(listed) if recordings.are_single else []
+    note = "; ".join(filter(None, (*of_itself, *remarks_on_pairs(listed), unchecked)))
     return ListScores(scored, figures, speakers, left_out, missing, conditions, calibrated, note)
-
-
-def _self_comparisons_note(listed: TrialList, recordings: NamedRecordings) -> str:
-    """A note if trials compare a recording with itself; else empty."""
-    count = int((listed.first == listed.second).sum()) if recordings.are_single else 0
-    if not count:
-        return ""
-    trials = "1 trial compares" if count == 1 else f"{count:,} trials compare"
-    return f"{trials} a recording with itself, which says nothing about speakers: remove them"
 
 
 def _read_cohort(
@@ -161,10 +154,10 @@ def _few_trials_note(figures: Figures) -> str:
     step = float(detection_cost(0.0, 1.0 / count, prior))
     if step < MAX_STEP:
         return ""
+    trials = f"{count:,} non-target trial{'s' * (count > 1)}"
     return (
-        f"with only {count:,} non-target trials, one false accept adds {step:.2g} to "
-        f"actDCF({prior:g}) by itself, and a few recordings decide Cllr: so few trials cannot tell "
-        "how well the calibration fits"
+        f"with only {trials}, one false accept adds {step:.2g} to actDCF({prior:g}) by itself, "
+        "and a few recordings decide Cllr: so few trials cannot tell how well the calibration fits"
     )
 
 

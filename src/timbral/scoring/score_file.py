@@ -31,6 +31,8 @@ ORDERS = ("score-first", "pair-first")
 SIX_DECIMALS = pa.decimal128(24, 6)
 LARGEST_TABLED = 100
 """scores below this are formatted from tables; log-likelihood ratios may be larger, or infinite"""
+PROBED_SCORES = 100
+"""different words of a column to try as numbers"""
 ROWS = 2**16
 """lines per block: few, so that they stay in the processor's cache"""
 
@@ -174,7 +176,6 @@ def read_scores(path: str | Path) -> ScoredList:
     if not path.exists():
         raise _no_scores(given)
     columns = read_columns(path, (3, 4), "a file of scores", FORMS)
-    words = set(LABELS)
     labels = None
     if len(columns) == 4:
         label_at, score_at = _order(columns)
@@ -182,25 +183,49 @@ def read_scores(path: str | Path) -> ScoredList:
         columns = [each for at, each in enumerate(columns) if at not in (label_at, score_at)]
     else:
         score = columns.pop()
-    if labels is not None and not set(labels.dictionary.to_pylist()) <= words:
-        odd = next(word for word in labels.dictionary.to_pylist() if word not in words)
+    if labels is not None and not set(labels.dictionary.to_pylist()) <= set(LABELS):
+        odd = next(word for word in labels.dictionary.to_pylist() if word not in LABELS)
         raise DataError(
             f"{path}: {odd!r} is not a label (1, 0, target, nontarget); a line should be {FORMS}"
         )
+    words = score.dictionary.to_pylist()
     try:
-        values = np.array(score.dictionary.to_pylist(), dtype=np.float64)
-    except ValueError as error:
+        values = np.array(words, dtype=np.float64)
+    except ValueError:
+        odd = next(word for word in words if not _is_number(word))
+        raise DataError(f"{path}: {odd!r} is not a score; a line should be {FORMS}") from None
+    scores = values[score.indices.to_numpy()]
+    trials = to_trials(labels, *columns)
+    if (odd_rows := np.flatnonzero(np.isnan(scores))).size:
+        one, other = (
+            trials.names[int(side[odd_rows[0]])] for side in (trials.first, trials.second)
+        )
         raise DataError(
-            f"{path}: a score is not a number ({error}); a line should be {FORMS}"
-        ) from None
-    if np.isnan(values).any():
-        raise DataError(f"{path}: a score is NaN")
-    return ScoredList(to_trials(labels, *columns), values[score.indices.to_numpy()])
+            f"{path}: {odd_rows.size:,} of {len(scores):,} scores are NaN, the first that of "
+            f"{one} with {other}; score these trials again, or remove their lines"
+        )
+    return ScoredList(trials, scores)
 
 
 def _order(columns: Sequence[pa.DictionaryArray]) -> tuple[int, int]:
-    """Positions of labels and scores in four columns; timbral's if none fits, for the error."""
-    for label_at, score_at in ((0, 3), (1, 0), (3, 2), (2, 3)):
-        if set(columns[label_at].dictionary.to_pylist()) <= set(LABELS):
+    """Positions of labels and scores in four columns; timbral's if none fits, for the error.
+
+    A column of labels beside one of no scores is passed over, because scores can be 0 and 1, too.
+    """
+    fitting = [
+        (label_at, score_at)
+        for label_at, score_at in ((0, 3), (1, 0), (3, 2), (2, 3))
+        if set(columns[label_at].dictionary.to_pylist()) <= set(LABELS)
+    ]
+    for label_at, score_at in fitting:
+        if all(map(_is_number, columns[score_at].dictionary[:PROBED_SCORES].to_pylist())):
             return label_at, score_at
-    return 1, 0
+    return fitting[0] if fitting else (1, 0)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

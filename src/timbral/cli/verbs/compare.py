@@ -76,7 +76,7 @@ def _print_table(result: Comparison) -> None:
     for line in result.differences:
         scale, unit, digits = (100, " %", 2) if line.name == "EER" else (1, "", 3)
         one, other, low, high = (
-            f"{scale * value:.{digits}f}"
+            f"{scale * value:z.{digits}f}"
             for value in (line.first, line.second, line.interval.low, line.interval.high)
         )
         print(

@@ -31,6 +31,7 @@ from timbral.data.corpora.recognition import AUTO
 from timbral.data.file_state import file_size, written_ns
 from timbral.data.manifest import Manifest, Utterance, sorted_manifest
 from timbral.data.prepared.changes import check_unchanged, write_times
+from timbral.data.prepared.completeness import UTTERANCES, is_complete
 from timbral.data.prepared.default_trim import default_trim
 from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.prepared.further import ROWS_AT_ONCE, prepared_writer, update_further
@@ -48,7 +49,6 @@ from timbral.io.types import Progress
 __all__ = ["PrepareSummary", "prepare"]
 
 SHARD_UTTERANCES = 256
-UTTERANCES = "utterances.parquet"
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def prepare(
         progress: called with the number of utterances done, and in all
 
     Further columns of the utterances, such as gender, become columns of the table, also for
-    finished data. Unusable recordings are listed in OUTPUT/failures.jsonl and counted.
+    finished data. Finished data that have lost files, or whose shards are truncated, are prepared
+    again. Unusable recordings are listed in OUTPUT/failures.jsonl and counted.
 
     Raises DataError if the source cannot be read, the output holds other data, another process is
     writing there, or no recording could be used.
@@ -140,11 +141,12 @@ def prepare(
     with folder_lock(folder):
         rows = utterances.without_further()
         plan = _claim(folder, rows, preprocessing, format)
-        finished = (folder / UTTERANCES).exists()
+        finished = is_complete(folder, format)
         if finished:
             check_unchanged(folder, rows, preprocessing, format)
             update_further(folder / UTTERANCES, utterances)
         else:
+            (folder / UTTERANCES).unlink(missing_ok=True)  # of data that have lost files
             shards = _shards(folder, rows, preprocessing, format, plan)
             _prepare_shards(shards, len(utterances), workers, progress)
             _finish(folder, utterances, preprocessing, format)

@@ -1,0 +1,29 @@
+"""Whether prepared data are whole: a copy may lack files, and a full disk truncates them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timbral.data.prepared.formats import FORMATS
+from timbral.data.prepared.store import Store
+from timbral.data.prepared.table_columns import read_columns
+from timbral.errors import DataError
+
+__all__ = ["UTTERANCES", "is_complete"]
+
+UTTERANCES = "utterances.parquet"
+"""the table, which is written last"""
+
+
+def is_complete(folder: Path, format: str) -> bool:
+    """Whether the table and all data it refers to are there, as far as names and sizes tell."""
+    if not (folder / UTTERANCES).exists():
+        return False
+    try:
+        if FORMATS[format].file_name is None:
+            Store.open(folder)
+            return True
+        files = read_columns(folder / UTTERANCES, files=("file",))["file"].to_pylist()
+        return all((folder / file).stat().st_size for file in files)
+    except (DataError, FileNotFoundError):
+        return False
