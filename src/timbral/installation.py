@@ -15,7 +15,7 @@ __all__ = ["install_command", "is_installed", "packages_of"]
 
 EXTRA = re.compile(r"""extra\s*==\s*['"](?P<name>[\w.-]+)['"]""")
 CHECKOUT = Path(__file__).parents[2]
-"""of timbral, where it is run from its sources"""
+"""the repository, if timbral is run from its sources"""
 
 
 def install_command(extra: str) -> str:

@@ -94,14 +94,14 @@ def decode(path: str | Path) -> tuple[Wave, int]:
 
 
 def decode_as_is(path: str | Path) -> tuple[Wave, int]:
-    """As `decode`, but at any scale, and possibly silent or not finite."""
+    """Like `decode`, but at any scale, and possibly silent or not finite."""
     segment = Segment.of(str(path))
     with _opened(segment, str(path), whole=True) as sound:
         return _read(sound, segment, str(path))
 
 
 def decode_channels(path: str | Path) -> tuple[Samples, int]:
-    """As `decode`, but all channels (T, C), and a silent recording is no error."""
+    """Like `decode`, but all channels (T, C), and a silent recording is no error."""
     segment, name = Segment.of(str(path)), str(path)
     with _opened(segment, name, whole=True) as sound:
         samples = _played(_samples(sound, segment, name), sound, segment)
@@ -136,7 +136,7 @@ def _peak(samples: NDArray[np.float32]) -> float:
 
 
 def decode_bytes(content: bytes, name: str, limit: LengthLimit = NO_LIMIT) -> tuple[Wave, int]:
-    """As `decode`, for the content of an audio file in memory; errors call it `name`.
+    """Like `decode`, for the content of an audio file in memory; errors call it `name`.
 
     Decoding stops as soon as a recording exceeds `limit`.
     """
@@ -148,7 +148,7 @@ def decode_bytes(content: bytes, name: str, limit: LengthLimit = NO_LIMIT) -> tu
 def decode_bytes_with_channels(
     content: bytes, name: str, limit: LengthLimit = NO_LIMIT
 ) -> tuple[Wave, Samples, int]:
-    """As `decode_with_channels`, for the content of an audio file in memory."""
+    """Like `decode_with_channels`, for the content of an audio file in memory."""
     with failures_of(name), _open_content(content, name, limit) as sound:
         return _with_channels(sound, Segment(name), name)
 

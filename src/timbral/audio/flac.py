@@ -19,7 +19,7 @@ BLOCK_SAMPLES = {
     **{2 + n: 576 << n for n in range(4)},
     **{8 + n: 256 << n for n in range(8)},
 }
-"""of a frame, by the code in its header; 6 and 7 say that a number follows"""
+"""samples of a frame, by the code in its header; 6 and 7 say that a number follows"""
 CRC_POLYNOMIAL = 0x107
 TAIL_BYTES = 32_768
 """bytes at the end in which the last frame begins, unless it is larger"""

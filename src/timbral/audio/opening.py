@@ -98,7 +98,7 @@ def _open_pcm(source: ByteSource) -> Iterator[Sound]:
 def _sound_of(
     source: ByteSource, file: soundfile.SoundFile, num_samples: int | None = None
 ) -> Sound:
-    """As `from_libsndfile`, which decodes at once what libsndfile cannot seek in."""
+    """Like `from_libsndfile`, which decodes at once what libsndfile cannot seek in."""
     if not file.seekable():
         source.limit.check(source.name, file.frames, file.samplerate, file.channels)
     return from_libsndfile(file, num_samples)

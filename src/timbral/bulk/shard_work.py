@@ -58,7 +58,7 @@ class WorkDone:
     done: int = 0
     """utterances of finished shards"""
     seconds: float = 0.0
-    """of audio embedded by this run"""
+    """duration of the audio that this run embedded"""
     failures: int = 0
     begun: dict[str, tuple[int, float, int]] = field(default_factory=dict)
     """utterances, seconds and failures of the shards in progress"""

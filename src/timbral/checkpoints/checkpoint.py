@@ -66,9 +66,9 @@ class Checkpoint:
     training_state: dict[str, Any] = field(default_factory=dict)
     """further numbers that a resumed run needs, besides weights and optimizer state"""
     name: str = ""
-    """of published weights; empty for checkpoints of a run"""
+    """name of the published weights; empty for checkpoints of a run"""
     license: str = ""
-    """of published weights"""
+    """license of the published weights"""
     uninitialized_prefixes: tuple[str, ...] = ()
     """prefixes of names of encoder tensors that are random until they are trained"""
     origin: Mapping[str, Any] = field(default_factory=dict)

@@ -63,7 +63,7 @@ class Wheel:
     """name and version"""
     member: str
     sha256: str
-    """of that file"""
+    """hash of that file"""
     platform: tuple[str, str] | None = None
     """platform and Python version of the wheel; its file suits any platform"""
 

@@ -27,7 +27,7 @@ __all__ = ["COLUMNS", "Manifest", "Utterance", "first_failure", "sorted_manifest
 
 BATCH_ROWS = 8192
 REPEATED_TEXT = pa.dictionary(pa.int32(), pa.string())
-"""for few values in many rows: each value is stored once"""
+"""type of columns with few values in many rows: each value is stored once"""
 COLUMNS = pa.schema(
     [
         ("utterance", pa.string()),

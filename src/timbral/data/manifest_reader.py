@@ -46,7 +46,7 @@ def read_rows(
     root: str | Path | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
 ) -> Manifest:
-    """As `read_manifest`, in the table's order; utterance ids may be repeated.
+    """Like `read_manifest`, in the table's order; utterance ids may be repeated.
 
     `columns` are the table's columns to use for some of timbral's.
     """

@@ -28,7 +28,7 @@ __all__ = ["BAR", "TABLE_SUFFIXES", "read_text_columns"]
 BATCH_ROWS = 8192
 BAR = "|"
 CSV_DELIMITERS = f",;{BAR}"
-"""in a CSV, the first of these that is in its header"""
+"""delimiters of CSV; the first of these that is in the header is used"""
 ESCAPED_BAR = "\\|"
 MARKDOWN_BAR = re.compile(r"(?<!\\)\|")
 MARKDOWN_RULE = re.compile(":?-+:?")

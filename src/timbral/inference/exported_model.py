@@ -39,7 +39,7 @@ EXPORTED_MODEL = FileKind("an exported model", signature=b"\x12\x07timbral")
 """ONNX's field of the producer, at the beginning of the file"""
 NO_HASH = "0" * 64
 OTHER_FILE = b"\n\x08location"
-"""in ONNX, a mark of weights in another file, which timbral's models never have"""
+"""bytes that mark weights in another file in ONNX, which timbral's models never have"""
 
 STATIC = "int8-static"
 """a precision: weights of 8 bits, and products over frames in 8 bits with fixed ranges"""

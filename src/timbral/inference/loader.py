@@ -59,7 +59,7 @@ class RecordingLoader:
             return self._prepare(*self._read(audio, name, sample_rate), name)
 
     def try_load_with_times(self, path: str | Path) -> tuple[Wave, Floats] | AudioError:
-        """As `try_load`, with the ranges (K, 2) that trimming kept, in seconds."""
+        """Like `try_load`, with the ranges (K, 2) that trimming kept, in seconds."""
         name = os.fspath(path)
         try:
             with self.limit.turn:
@@ -68,7 +68,7 @@ class RecordingLoader:
             return error
 
     def try_load(self, path: str | Path) -> Wave | AudioError:
-        """As `load`, but returns the error of an unusable recording."""
+        """Like `load`, but returns the error of an unusable recording."""
         try:
             return self.load(path, "audio", None)
         except AudioError as error:
@@ -77,7 +77,7 @@ class RecordingLoader:
     def try_load_measured(
         self, audio: object, argument: str, sample_rate: float | None = None
     ) -> tuple[Wave, Quality] | AudioError:
-        """As `load_measured`, but returns the error of an unusable recording."""
+        """Like `load_measured`, but returns the error of an unusable recording."""
         try:
             return self.load_measured(audio, argument, sample_rate)
         except AudioError as error:
@@ -111,7 +111,7 @@ class RecordingLoader:
     def load_measured(
         self, audio: object, argument: str, sample_rate: float | None
     ) -> tuple[Wave, Quality]:
-        """As `load`, with the measures of the original recording."""
+        """Like `load`, with the measures of the original recording."""
         name = name_of(audio, argument)
         with self.limit.turn:
             return self._load_measured(audio, name, sample_rate)

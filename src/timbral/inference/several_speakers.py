@@ -35,7 +35,7 @@ def several_speakers(embedder: Embedder, path: str) -> Risk | None:
 
 
 def several_speakers_of(embedder: Embedder, wave: Wave) -> Risk | None:
-    """As `several_speakers`, for a wave (T,) from `embedder.load_audio`."""
+    """Like `several_speakers`, for a wave (T,) from `embedder.load_audio`."""
     vectors = _speech_vectors(embedder, wave)
     if len(vectors) < 2 * LEAST_WINDOWS:
         return None

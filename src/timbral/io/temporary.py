@@ -81,7 +81,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def empty_temporary_folder(path: Path) -> Iterator[Path]:
-    """As `temporary_folder`, but empty, and removed at the end."""
+    """Like `temporary_folder`, but empty, and removed at the end."""
     with temporary_folder(path) as folder:
         remove_content(folder)
         try:

@@ -52,7 +52,7 @@ class Difference:
     first: float
     second: float
     interval: Interval
-    """of second - first, over speakers"""
+    """interval of second - first, over speakers"""
 
     @property
     def is_clear(self) -> bool:
@@ -74,7 +74,7 @@ class Comparison:
     is_one_system: bool = False
     """both gave every trial the same score"""
     names: tuple[str, str] = ("first", "second")
-    """of the systems, from what differs between the paths of their scores"""
+    """names of the systems, from what differs between the paths of their scores"""
 
     def verdict(self, difference: Difference) -> str:
         """Which system is better by one of the differences."""

@@ -159,7 +159,7 @@ def _pool(targets: NDArray[Any], trials: NDArray[Any], firsts: Ints) -> Ints:
 def _join_one_by_one(
     starts: Ints, targets: NDArray[Any], trials: NDArray[Any], begins: NDArray[np.bool_]
 ) -> Ints:
-    """As `_pool`, for blocks that begin with the levels `starts`."""
+    """Like `_pool`, for blocks that begin with the levels `starts`."""
     blocks: list[tuple[int, Any, Any]] = []  # first level, target trials, trials
     own = 0  # index of this set's first block
     levels = zip(*(each.tolist() for each in (starts, targets, trials, begins)), strict=True)

@@ -17,7 +17,7 @@ MOST_LANES = 64
 FEWEST_SLOTS = 2**12
 SLOTS_PER_WORD = 4
 MOST_STEPS = 256
-"""from a word's own slot to a free one: only words chosen to share their slots need more"""
+"""most steps from a word's own slot to a free one: only words chosen to share slots need more"""
 MIX = np.uint64(0x9E3779B97F4A7C15)
 FACTORS = np.random.default_rng(0).integers(2**63, 2**64, MOST_LANES, dtype=np.uint64)
 FACTORS |= np.uint64(1)  # odd, so that no bit of a word is lost

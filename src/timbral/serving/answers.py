@@ -138,7 +138,7 @@ class EnrollmentAnswer(BaseModel):
     accepted: list[str]
     refused: list[RecordingRefusalAnswer]
     num_recordings: int
-    """of the voice, after this enrollment"""
+    """number of the voice's recordings, after this enrollment"""
     speech_seconds: float
     """net speech of the voice, after this enrollment"""
     warnings: list[str]

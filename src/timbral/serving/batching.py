@@ -132,7 +132,7 @@ class BatchingRuntime:
             worker.join()
 
     def embed_waves(self, waves: Sequence[Wave], windows: Windows | None) -> Vectors:
-        """As `TorchRuntime.embed_waves`; long requests are split and let others in between."""
+        """Like `TorchRuntime.embed_waves`; long requests are split and let others in between."""
         until = min(time.monotonic() + self._timeout, deadline())
         jobs = (_Job(piece, windows, until) for piece in self._pieces(waves))
         vectors = [self._computed(job) for job in jobs]

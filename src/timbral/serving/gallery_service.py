@@ -38,7 +38,7 @@ class GalleryService:
     def enroll(
         self, name: str, contents: Sequence[bytes], *, consent: str | None, force: bool
     ) -> EnrollmentAnswer:
-        """As `Gallery.enroll`: enroll all recordings or none."""
+        """Like `Gallery.enroll`: enroll all recordings or none."""
         names = [f"audio[{row}]" for row in range(len(contents))]
         result = self._gallery.enroll(
             name, list(contents), self._embedder, consent=consent, force=force, sources=names
@@ -57,7 +57,7 @@ class GalleryService:
     def identify(
         self, content: bytes, *, top: int, false_accept: float | None, prior: float
     ) -> IdentificationAnswer:
-        """As `Gallery.identify`."""
+        """Like `Gallery.identify`."""
         identifier = self._identifiers.get(top, false_accept, prior)
         embedder = self._embedder
         (side,) = load_sides(
@@ -80,7 +80,7 @@ class GalleryService:
         return VoiceAnswer(recordings=recordings, **asdict(voice.summary))
 
     def remove(self, name: str) -> DeletionAnswer:
-        """As `Gallery.remove`; ServiceError (404) if there is no voice of this name."""
+        """Like `Gallery.remove`; ServiceError (404) if there is no voice of this name."""
         self._check(name)
         return DeletionAnswer(name=name, overwritten=self._gallery.remove(name))
 

@@ -151,7 +151,7 @@ class _Scores:
         return np.split(together, np.cumsum(self._sizes)[:-1])
 
     def required(self, trained_share: float) -> list[Vectors]:
-        """As `read`, for scores that some rank has written; TrainingError if they are missing."""
+        """Like `read`, for scores that some rank has written; TrainingError if they are missing."""
         scores = self.read(trained_share)
         if scores is None:
             raise TrainingError(

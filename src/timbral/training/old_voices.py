@@ -25,7 +25,8 @@ __all__ = ["MAX_SPEAKERS", "OldVoices", "WatchedValidation", "check_new_voices",
 MAX_SPEAKERS = 200
 """speakers from each folder, evenly spread: enough for an interval, few enough to be quick"""
 UTTERANCES_PER_SPEAKER = 10
-"""of old voices: more speakers narrow an interval, more recordings of each hardly do"""
+"""most recordings of an old speaker that are compared: more speakers narrow an interval, more
+recordings of each hardly do"""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class OldVoices:
     """Prepared data of other voices, and trials among them."""
 
     name: str
-    """of the folder, unique within a run"""
+    """name of the folder, unique within a run"""
     validation: Validation
     degraded: Validation | None = None
     """the same recordings as degraded copies; None where there is no audio, as in mels"""

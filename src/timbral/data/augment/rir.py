@@ -30,7 +30,7 @@ class RoomImpulseResponses:
 
     @classmethod
     def open(cls, section: str, paths: Sequence[str], cache: Path) -> Self:
-        """As `Recordings.open`, for responses, which are cut to begin with the direct sound."""
+        """Like `Recordings.open`, for responses, which are cut to begin with the direct sound."""
         return cls(Recordings.open(section, paths, cache, trim=trim_response))
 
     def spectra(self, choices: Floats, samples: int) -> Tensor:

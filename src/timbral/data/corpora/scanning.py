@@ -71,7 +71,7 @@ def _with_paddlespeech_ids(row: Utterance, root: Path) -> Utterance:
 
 
 def scan_rows(layout: str, root: str | Path) -> Manifest:
-    """As `scan_corpus`, in the scan's order; utterance ids may be repeated. Errors as there.
+    """Like `scan_corpus`, in the scan's order; utterance ids may be repeated. Errors as there.
 
     A layout of the user's own is named ``path.py:NAME``, a recipe of Lhotse ``lhotse:NAME``.
     """

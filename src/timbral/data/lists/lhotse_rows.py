@@ -30,7 +30,7 @@ FURTHER = ("gender", "age", "language", "text")
 OWN_CUSTOM = ("session", "corpus")
 """custom fields that timbral writes itself"""
 DIGITS = 18
-"""of a whole number that fits 64 bits for certain"""
+"""most digits of a whole number that fits 64 bits for certain"""
 EXACT_SECONDS = 1e-4
 """a supervision that ends this near to its recording's end ends with it"""
 

@@ -32,7 +32,7 @@ class ListFormat:
     layout: Corpus | None = None
     """how a folder of this format is read as a corpus; None: it is a file, or is not read"""
     kind: FileKind | None = None
-    """of a file with columns of its own, by which it is known; None: the columns of a table"""
+    """kind of a file that is recognized by columns of its own; None: the columns of a table"""
 
 
 def failure_of(row: Utterance, error: AudioError) -> Failure:

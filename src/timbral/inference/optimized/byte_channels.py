@@ -35,8 +35,8 @@ __all__ = ["ONE", "ByteChannels", "ClampedProduct", "relu_after"]
 ONE = Code(1.0)
 """the code of numbers that are already scaled to be codes"""
 MARGIN = 0.3
-"""by which the range seen of a channel is extended on either side, as a fraction of it; numbers
-beyond are clipped"""
+"""fraction of a channel's observed range by which it is extended on either side; numbers beyond are
+clipped"""
 DEVIATIONS = 5.0
 """standard deviations on either side of a channel's mean that its range includes, by the statistics
 of the encoder's norms, as the few voices seen do not show the range of all"""
@@ -160,7 +160,7 @@ class ClampedProduct:
     def __call__(
         self, codes: Tensor, room: Tensor, relu: bool = False, code: Code | None = None
     ) -> Tensor:
-        """As `ByteProduct`, for codes (N, C); `room` (N, C) is overwritten."""
+        """Like `ByteProduct`, for codes (N, C); `room` (N, C) is overwritten."""
         clamped = torch.clamp(codes, self._least, self._most, out=room)
         return self._product(clamped, relu, code)
 

@@ -57,7 +57,7 @@ def write_codes(numbers: Tensor, codes: Tensor) -> Tensor:
 
 
 def write_rounded(numbers: Tensor, codes: Tensor) -> Tensor:
-    """As `write_codes`, for numbers to which `ROUNDING` was added, so that they are whole."""
+    """Like `write_codes`, for numbers to which `ROUNDING` was added, so that they are whole."""
     numbers.clamp_(ROUNDING, ROUNDING + LARGEST_CODE)
     # two passes over memory; torch rounds float32 to u8 one number at a time
     return codes.copy_(numbers.view(torch.int32))
