@@ -23,6 +23,7 @@ from timbral.cloning.clone_files import replaced_figures, write_clone_table, wri
 from timbral.cloning.clone_page import write_clone_page
 from timbral.cloning.clone_sources import find_clones
 from timbral.cloning.clones import CloneSet
+from timbral.cloning.copies import Pair, copies, similar_pairs
 from timbral.cloning.encode_recordings import encode_recordings
 from timbral.cloning.encoder_view import EncoderView
 from timbral.cloning.gaming import GamingFlag, gaming_flags
@@ -132,7 +133,8 @@ def _views(
     paths = list(dict.fromkeys([*(clone.synthesized for clone in found.clones), *real]))
     total = len(paths) * len(encoders)
     failures = {failure.path: failure for failure in found.failures}
-    views = []
+    views: list[EncoderView] = []
+    pairs: set[Pair] = set()
     for number, given in enumerate(encoders):
         embedder = embedder_of(given)
         advance = partial(_advance, progress, number * len(paths), total)
@@ -146,7 +148,9 @@ def _views(
                 f"{next(iter(failures.values()))}"
             )
         views.append(view)
-    return views, list(failures.values())
+        pairs |= similar_pairs(found.clones, encoded)
+    copied = copies(pairs)
+    return [view.with_copies(copied) for view in views], list(failures.values())
 
 
 def _advance(progress: Progress, before: int, total: int, done: int) -> None:

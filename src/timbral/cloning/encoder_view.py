@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from timbral.embeddings.vectors import unit_length, unit_mean
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Floats, Vectors
 
-__all__ = ["EncoderView"]
+__all__ = ["EncoderView", "have_same_samples"]
 
 SAME_SAMPLES_COSINE = 0.99
 """one recording's vectors from two batches are closer than that in every precision"""
@@ -51,7 +51,7 @@ class EncoderView:
     real_margins: Floats
     """the same for the speaker's other recordings"""
     own_reference: NDArray[np.bool_]
-    """whether a clone is the same recording as one of its references (N)"""
+    """whether a clone is the same recording as one of its references, or a copy of it (N)"""
     across_sessions: bool
     """whether `same` is from other sessions for all clones"""
 
@@ -99,6 +99,14 @@ class EncoderView:
             own_reference=np.array([_is_own_reference(clone, encoded) for clone in clones], bool),
             across_sessions=bool(anchors) and all(each.across_sessions for each in anchors),
         )
+
+    def with_copies(self, copies: Collection[tuple[str, str]]) -> EncoderView:
+        """The view with these pairs, of a clone and a reference, marked as copies."""
+        are_copies = [
+            any((clone.synthesized, path) in copies for path in clone.references)
+            for clone in self.clones
+        ]
+        return replace(self, own_reference=self.own_reference | np.array(are_copies, bool))
 
 
 @dataclass(frozen=True)
@@ -174,13 +182,15 @@ def _side(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> Vectors:
 
 
 def _is_own_reference(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> bool:
-    """Whether a clone has the samples of a reference: all measures and the vector are equal."""
+    """Whether a clone has the samples of a reference."""
     one = encoded[clone.synthesized]
     references = (encoded[path] for path in clone.references if path in encoded)
-    return any(
-        one.quality == other.quality and float(one.vector @ other.vector) > SAME_SAMPLES_COSINE
-        for other in references
-    )
+    return any(have_same_samples(one, other) for other in references)
+
+
+def have_same_samples(one: EncodedRecording, other: EncodedRecording) -> bool:
+    """Whether all measures and the vectors of two recordings are equal."""
+    return one.quality == other.quality and float(one.vector @ other.vector) > SAME_SAMPLES_COSINE
 
 
 def _probabilities(

@@ -1,4 +1,4 @@
-"""Notes on clones that are their own references, which measure no system."""
+"""Notes on clones that are their own references, or copies, which measure no system."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMED = 8
 
 
 def own_reference_notes(views: Sequence[EncoderView]) -> list[str]:
-    """A note for each system with clones that are the same recordings as their references."""
+    """A note for each system with clones that are their own references, or copies of them."""
     found: dict[str, dict[tuple[str, str], bool]] = {}
     for view in views:
         for clone, is_own in zip(view.clones, view.own_reference.tolist(), strict=True):
@@ -25,6 +25,7 @@ def _note(system: str, clones: dict[tuple[str, str], bool]) -> str:
     names = [name for (name, _), is_own in clones.items() if is_own]
     more = f" and {len(names) - NAMED:,} more, marked in clones.csv" if len(names) > NAMED else ""
     return (
-        f"{system}: {len(names):,} of {len(clones):,} pairs compare a recording with itself, "
-        f"which raises the mean and measures no system: {', '.join(names[:NAMED])}{more}"
+        f"{system}: {len(names):,} of {len(clones):,} pairs compare a recording with itself or "
+        f"a copy of it, which raises the mean and measures no system: "
+        f"{', '.join(names[:NAMED])}{more}"
     )
