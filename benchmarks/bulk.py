@@ -184,10 +184,10 @@ def compare(peers: str, encoder: str, corpus: Path, cores: int, count: int, tota
         measured.append((name, run(peers, code, corpus, cores)))
     for who, result in measured:
         seconds = result["seconds"]
-        ratio = measured[-1][1]["seconds"] / seconds if peers else float("nan")
+        ratio = f"{measured[-1][1]['seconds'] / seconds:4.1f} ×  " if peers else ""
         print(
             f"  {encoder:<15}{corpus.name}  {cores} cores  {who:<13}{count / seconds:7.1f} utt/s  "
-            f"{total / seconds:6.0f} × real time  {ratio:4.1f} ×  {result['peak_mb']:6.0f} MB",
+            f"{total / seconds:6.0f} × real time  {ratio}{result['peak_mb']:6.0f} MB",
             flush=True,
         )
 

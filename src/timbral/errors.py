@@ -110,7 +110,7 @@ class Refusal(NamedTuple):
 
     @classmethod
     def of_name(cls, name: str, error: ConfigError) -> Refusal:
-        """Of a whole voice, whose name cannot be one."""
+        """The refusal of all recordings of a voice, whose name is not allowed."""
         return cls(repr(name), "bad-name", str(error))
 
 

@@ -1,4 +1,4 @@
-"""From a name or a path to a checkpoint."""
+"""Find the checkpoint that a name or a path stands for."""
 
 from __future__ import annotations
 

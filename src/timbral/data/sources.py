@@ -129,7 +129,7 @@ def _own_files(table: pa.Table, folder: Path) -> Manifest:
 
 
 def _in_store(url: str, layout: str) -> Manifest:
-    """Only names and lists of an object store are read."""
+    """Find utterances in an object store, of which only names and lists are read."""
     if is_recording(url):
         return recordings([url], layout, url)
     if PurePosixPath(url).suffix.lower() in (*TABLE_SUFFIXES, *LIST_SUFFIXES):

@@ -1,1 +1,1 @@
-"""From audio to embeddings."""
+"""Compute embeddings from audio."""

@@ -235,7 +235,7 @@ def _compare(score: float, threshold: float) -> str:
 
 
 def _distinct(score: float, threshold: float) -> tuple[str, str]:
-    """Both with three decimals, or more if needed to distinguish them."""
+    """Both numbers with three decimals, or more if needed to distinguish them."""
     digits = 3
     while f"{score:.{digits}f}" == f"{threshold:.{digits}f}" and score != threshold and digits < 17:
         digits += 1

@@ -1,4 +1,4 @@
-"""From an error of the library to an answer: HTTP status, kind and the library's message."""
+"""Convert errors of the library to answers: HTTP status, kind and the library's message."""
 
 from __future__ import annotations
 

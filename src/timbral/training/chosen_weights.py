@@ -141,7 +141,7 @@ class _Scores:
         self._sizes = [len(validation.labels) for _, validation in kinds]
 
     def read(self, trained_share: float) -> list[Vectors] | None:
-        """For each kind of voices the scores of its trials (N,); None if they are missing."""
+        """The scores (N,) of the trials of each kind of voices; None if they are missing."""
         try:
             together = np.load(self._path(trained_share), allow_pickle=False)
         except (OSError, ValueError, EOFError):

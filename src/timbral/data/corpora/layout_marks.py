@@ -64,7 +64,7 @@ def _is_webdataset(root: Path) -> bool:
 
 
 def _is_commonvoice(root: Path) -> bool:
-    """At the top, in a folder a language, or in these of a release."""
+    """`validated.tsv` beside `clips`: at the top, by language, or by language of a release."""
     folders = ("", "*/", "cv-corpus*/*/")  # "*/*/" would list every session of other corpora
     lists = (path for above in folders for path in root.glob(f"{above}validated.tsv"))
     return any((path.parent / "clips").is_dir() for path in lists)

@@ -71,7 +71,7 @@ class DenseScratch:
     """Memory that a block's layers use in turn."""
 
     def __init__(self, frames: Tensor, layer: FoldedDenseLayer, stream: SegmentedStream) -> None:
-        """For `frames` (size, C) and layers such as `layer`."""
+        """Allocate memory for `frames` (size, C) and layers such as `layer`."""
         size, channels = frames.shape
         dilation = layer.dilation
         bounds = [(block.first, block.last) for block in stream.blocks]

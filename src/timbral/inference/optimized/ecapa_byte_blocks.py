@@ -109,7 +109,7 @@ class ByteLinear:
 
     @classmethod
     def of(cls, layer: TimeDelayLayer, given: ByteChannels, numbers: Numbers) -> ByteLinear:
-        """With the norm after it, which only changes what the codes stand for (`made`)."""
+        """The layer and its norm, which only changes what the codes stand for (`made`)."""
         linear = cls(layer.conv, given, _before_norm(layer, numbers), numbers)
         linear.made = linear.made.normalized(layer.norm)
         return linear
