@@ -14,7 +14,7 @@ profile (a threshold copied from elsewhere), and one enrolls with `Gallery.enrol
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -124,20 +124,24 @@ def hold(meeting: Meeting, by: Evidence, encoder: EncoderIdentity) -> list[Figur
 
 
 def main() -> None:
-    embedded = EmbeddedSpeakers.read(sys.argv[1])
-    wanted = set(Path(sys.argv[2]).read_text().split())
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("embeddings", type=Path)
+    parser.add_argument("speakers", type=Path)
+    parser.add_argument("meetings", type=int, nargs="?", default=30)
+    options = parser.parse_args()
+    embedded = EmbeddedSpeakers.read(options.embeddings)
+    wanted = set(options.speakers.read_text().split())
     speakers = {
         name: [replace(each, source=f"{name}|{each.source}") for each in recordings]
         for name, recordings in embedded
         if name in wanted and len(recordings) >= START + TESTED + 7
     }
     by = CalibratedEvidence(read_calibration(CALIBRATION))
-    meetings = int(sys.argv[3]) if len(sys.argv) > 3 else 30
     random = np.random.default_rng(0)
     results = np.array(
-        [hold(Meeting(speakers, random), by, embedded.encoder) for _ in range(meetings)]
+        [hold(Meeting(speakers, random), by, embedded.encoder) for _ in range(options.meetings)]
     )  # (meetings, stages, apps, 3)
-    print(f"{len(speakers)} speakers, {meetings} meetings of {PARTICIPANTS}")
+    print(f"{len(speakers)} speakers, {options.meetings} meetings of {PARTICIPANTS}")
     print("stage", *APPS, sep=" | ")
     for stage, row in enumerate(results.mean(axis=0)):
         cells = [f"{100 * bad:.1f} %, {own:.1f}, {100 * yes:.1f} %" for bad, own, yes in row]
