@@ -15,6 +15,7 @@ from conftest import Ask
 from interrupted_writes import interrupted_after
 from timbral import api
 from timbral.bulk.shards import SHARD_UTTERANCES
+from timbral.data import file_state
 from timbral.data.file_state import FileState
 from timbral.embeddings.table import read_embeddings, vectors_of
 from timbral.errors import DataError
@@ -65,6 +66,20 @@ def test_a_moved_corpus_keeps_its_vectors(
     check_moved(embedded, read_embeddings(tmp_path / "out"), corpus, moved)
     again = api.embed(embedder, moved, tmp_path / "out")
     assert (again.reused, again.moved_from) == (True, "")
+
+
+def test_two_copies_of_a_corpus_are_hashed_once(
+    embedder: Embedder, corpus: Path, embedded: pa.Table, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Although they take turns with one folder."""
+    copy = shutil.copytree(corpus, tmp_path / "copy")
+    api.embed(embedder, copy, tmp_path / "out")
+    monkeypatch.setattr(file_state, "_digest", lambda *_: pytest.fail("hashed again"))
+    for before, place in ((copy, corpus), (corpus, copy)):
+        done = api.embed(embedder, place, tmp_path / "out")
+        assert (done.new_audio_seconds, done.moved_from) == (0.0, str(before))
+        check_moved(embedded, read_embeddings(tmp_path / "out"), corpus, place)
 
 
 def test_a_moved_corpus_that_grew_embeds_what_is_new(

@@ -14,6 +14,7 @@ from conftest import Ask
 from interrupted_writes import interrupted_after
 from timbral import api
 from timbral.bulk.shards import SHARD_UTTERANCES
+from timbral.data import file_state
 from timbral.embeddings.named_vectors import read_vectors
 from timbral.errors import DataError
 from timbral.evaluation.evaluation_job import EvaluationJob, vectors_for
@@ -150,6 +151,40 @@ def test_vectors_of_other_recordings_are_not_taken(
     assert vectors_for(embedder, third, vectors) == own
     root.rename(tmp_path / "fourth")
     assert vectors_for(embedder, tmp_path / "fourth", vectors) == vectors
+
+
+def test_two_copies_of_a_root_are_hashed_once(
+    embedder: Embedder, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    embedded: Callable[[], int],
+) -> None:  # fmt: skip
+    """Although they take turns with one folder, and each has it written for itself."""
+    copy, trials = shutil.copytree(root, tmp_path / "copy"), tmp_path / "a.txt"
+    hashed: list[str] = []
+    monkeypatch.setattr(file_state, "_digest", counted(file_state._digest.__wrapped__, hashed))
+
+    def evaluate(given: Path) -> tuple[int, int]:
+        hashed.clear()
+        api.evaluate(embedder, trials, given, tmp_path / "out", draws=0)
+        return len(hashed), embedded()
+
+    assert evaluate(root) == (9, 9)
+    assert evaluate(copy) == (9, 0)
+    assert [evaluate(each) for each in (root, copy, root)] == [(0, 0)] * 3
+    changed = recordings(copy)[0]
+    changed.write_bytes(changed.read_bytes()[:-1] + b"\0")
+    with pytest.raises(DataError, match="recordings, of another corpus"):
+        evaluate(copy)
+    (tmp_path / "out" / "vectors" / ".embed" / "hashed_files.json").write_text("[[1, 2]]")
+    shutil.copy(recordings(root)[0], changed)
+    assert evaluate(copy)[1] == 0
+
+
+def counted(digest: Callable[[str, int, int], str], files: list[str]) -> Callable[..., str]:
+    def count(file: str, size: int, changed_ns: int) -> str:
+        files.append(file)
+        return digest(file, size, changed_ns)
+
+    return count
 
 
 def test_the_folder_to_delete_is_that_of_the_results(

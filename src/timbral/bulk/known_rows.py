@@ -7,9 +7,10 @@ still valid, and are found by path or by content.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 from timbral.bulk.shards import DAMAGED, HASHING_THREADS, EmbeddedRow, Shard, parse_shard
@@ -22,6 +23,8 @@ from timbral.io.storage import Folder
 
 __all__ = ["KnownRows", "with_known_rows"]
 
+HASHED_FILES = "hashed_files.json"
+"""path, size, time and SHA-256 of recordings in all places where they were found"""
 MEASURED = ("duration_seconds", "speech_seconds", "risks", "bandwidth_hz", "snr_db")
 _Content = tuple[int, str, str]
 """size in bytes and SHA-256 of a recording's file, and its `content_name`"""
@@ -43,7 +46,7 @@ class KnownRows:
         """by utterance; None if unknown"""
         self._sizes: set[int] = set()
         self._states: dict[str, FileState] = {}
-        """states of files that were hashed here, by path, so that none is read twice"""
+        """states of files that were hashed here or before, by path, so that none is read twice"""
         self._read: set[str] = set()
         self._unreadable: set[str] = set()
 
@@ -65,10 +68,24 @@ class KnownRows:
                 self._sizes.add(state.size)
 
     def add_all(self, folder: Folder) -> None:
-        """Add the rows of all shards in a folder."""
+        """Add the rows of all shards in a folder, and the files that were hashed for it before."""
+        self._states |= _hashed_files(folder)
         for name in folder.names():
             if name.endswith(".arrow"):
                 self.add(folder, name)
+
+    def keep_hashes(self, folder: Folder) -> None:
+        """Store the hashes of all files that are known here and unchanged, in their places.
+
+        Two copies of a corpus that take turns with one folder are then hashed once.
+        """
+        states = {path: state for path, (state, _) in self._by_path.items()} | self._states
+        rows = [
+            [path, *astuple(state)]
+            for path, state in states.items()
+            if state.sha256 and state.stamp == file_stamp(path)
+        ]
+        folder.write(HASHED_FILES, json.dumps(rows, ensure_ascii=False).encode())
 
     def holds_any_of(self, utterances: Iterable[Utterance]) -> bool:
         """Whether the vector of any of the recordings is known."""
@@ -134,6 +151,15 @@ def with_known_rows(
     for shard in shards:
         known.add(folder, shard.file_name)
     return [known.with_known(shard) for shard in shards]
+
+
+def _hashed_files(folder: Folder) -> dict[str, FileState]:
+    """The hashes stored in a folder; none if they cannot be read, as files can be hashed again."""
+    try:
+        rows = parse_json(folder.read(HASHED_FILES) or b"[]")
+        return {str(path): FileState(int(size), int(ns), str(sha)) for path, size, ns, sha in rows}
+    except (ValueError, TypeError):
+        return {}
 
 
 def _content(path: str, state: FileState) -> _Content:

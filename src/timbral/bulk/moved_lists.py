@@ -68,6 +68,7 @@ def follow_recordings(work: Folder, job: EmbedJob) -> KnownRows | None:
     if moved is None:
         return None
     known, locations, before = moved
+    known.keep_hashes(work)
     roots = [*(read_names(work, EARLIER_ROOTS) or []), before]
     work.write(EARLIER_ROOTS, _as_json(list(dict.fromkeys(roots))))
     work.write(RECORDINGS_FILE, _as_json(locations))

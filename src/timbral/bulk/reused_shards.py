@@ -94,6 +94,7 @@ def _follow_corpus(
     known.add_all(folder)
     if not beside_audio and not known.are_all_among(utterances):
         return ""
+    known.keep_hashes(folder)
     folder.write(JOB_FILE, job.as_json())
     return before.corpus
 
