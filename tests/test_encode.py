@@ -56,6 +56,7 @@ FORMS: dict[str, Callable[[Path, Wave], object]] = {
     "float64 tensor": lambda path, wave: torch.from_numpy(wave).double(),
     "with gradient": lambda path, wave: torch.from_numpy(wave).requires_grad_(),
     "not contiguous": lambda path, wave: np.stack([wave, wave], axis=1)[:, 0],
+    "read-only": lambda path, wave: np.frombuffer(wave.tobytes(), np.float32),
     "reversed": lambda path, wave: wave[::-1].copy()[::-1],
     "(samples, rate)": lambda path, wave: (wave, 16_000),
     "(rate, samples)": lambda path, wave: (np.int64(16_000), torch.from_numpy(wave)),

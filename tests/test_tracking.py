@@ -174,6 +174,30 @@ def test_mlflow_gets_metrics_plots_and_audio(track: Callable[..., Path]) -> None
     assert client.list_artifacts(run.info.run_id, "audio")[0].path.endswith("_000001.wav")
 
 
+def test_mlflow_keeps_steps_once_that_are_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is killed after step 3, its last checkpoint is of step 1; step 3 then differs."""
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sessions = [(0, {1: 2.5, 2: 1.5, 3: 1.25}), (1, {2: 1.5, 3: 1.0, 4: 0.5})]
+    for session, (first_step, losses) in enumerate(sessions):
+        with open_trackers(RunInfo(tmp_path, first_step, INFO, "voices"), ["mlflow"]) as trackers:
+            for step, loss in losses.items():
+                trackers[-1].scalars(step, {"loss": loss, "seconds": step + session / 10})
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("voices")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    for name, expected in (
+        ("train/loss", [(1, 2.5), (2, 1.5), (3, 1.0), (3, 1.25), (4, 0.5)]),
+        ("train/seconds", [(1, 1), (2, 2), (3, 3), (3, 3.1), (4, 4.1)]),
+    ):
+        history = client.get_metric_history(run.info.run_id, name)
+        assert sorted((metric.step, metric.value) for metric in history) == expected
+
+
 def test_comet_gets_metrics_plots_and_audio(track: Callable[..., Path]) -> None:
     archives = sorted((track("comet") / "comet").glob("*.zip"))
     assert len(archives) == 2

@@ -153,7 +153,7 @@ class TorchRuntime:
         step = int(PADDED_SECONDS * self.network.sample_rate)
         padded = torch.zeros(len(waves), -(-int(lengths.max()) // step) * step)
         for row, wave in enumerate(waves):
-            padded[row, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
+            padded[row, : len(wave)] = _tensor(wave)
         return padded.to(self.device), lengths.to(self.device)
 
     def _embed_windowed(
@@ -191,7 +191,7 @@ class TorchRuntime:
         starts = windows.starts(len(wave), hop)
         samples = max(len(wave), (starts[-1] + windows.frames) * hop)
         padded = torch.zeros(1, samples, device=self.device)
-        padded[0, : len(wave)] = torch.from_numpy(np.ascontiguousarray(wave))
+        padded[0, : len(wave)] = _tensor(wave)
         end = len(wave) if self.network.zero_frames_after_end else samples
         features, _ = self.network.features(padded, torch.tensor([end], device=self.device))
         for start in starts:
@@ -202,6 +202,14 @@ class TorchRuntime:
         samples = len(mel) * self.network.hop_samples - 1  # the most samples with this many frames
         starts = windows.starts(samples, self.network.hop_samples)
         padded = torch.zeros(max(len(mel), starts[-1] + windows.frames), mel.shape[1])
-        padded[: len(mel)] = torch.from_numpy(mel)
+        padded[: len(mel)] = _tensor(mel)
         for start in starts:
             yield padded[start : start + windows.frames].to(self.device)
+
+
+def _tensor(values: Vectors | Wave) -> Tensor:
+    """A tensor to copy from; of arrays that cannot be written, as of mapped files, a copy.
+
+    torch warns of tensors that share the memory of such arrays.
+    """
+    return torch.from_numpy(np.require(values, requirements=("C", "W")))

@@ -17,6 +17,8 @@ from timbral.training.trackers.base import RunInfo, grouped
 __all__ = ["MlflowTracker"]
 
 MAX_PARAMETERS = 100  # of one call
+LOSS = "train/loss"
+"""equal in a step that is computed again after a kill"""
 
 
 class MlflowTracker:
@@ -38,9 +40,11 @@ class MlflowTracker:
             else self._client.create_experiment(run.project, artifact_location=artifacts)
         )
         name, is_new = run.id_with("mlflow")
+        self._earlier: dict[int, dict[str, float]] = {}
         if not is_new:
             runs = self._client.search_runs([experiment_id], f"tags.timbral_run = '{name}'")
             self._id: str = runs[0].info.run_id
+            self._earlier = self._logged_after(run.first_step)
             return
         tags = {"timbral_run": name}
         created = self._client.create_run(experiment_id, run_name=run.folder.name, tags=tags)
@@ -49,9 +53,22 @@ class MlflowTracker:
         for start in range(0, len(parameters), MAX_PARAMETERS):
             self._client.log_batch(self._id, params=parameters[start : start + MAX_PARAMETERS])
 
+    def _logged_after(self, step: int) -> dict[int, dict[str, float]]:
+        """Metrics that a stopped run logged after its last checkpoint, by step and name."""
+        logged: dict[int, dict[str, float]] = {}
+        for name in self._client.get_run(self._id).data.metrics:
+            for metric in self._client.get_metric_history(self._id, name):
+                if metric.step > step:
+                    logged.setdefault(metric.step, {})[name] = metric.value
+        return logged
+
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        now = round(1000 * time.time())
-        metrics = [self._metric(name, value, now, step) for name, value in grouped(values).items()]
+        """Log numbers of a step, unless a stopped run logged the same: MLflow would keep both."""
+        now, named = round(1000 * time.time()), grouped(values)
+        earlier = self._earlier.pop(step, {})
+        if LOSS in earlier and earlier[LOSS] == named.get(LOSS):
+            named = {name: value for name, value in named.items() if name not in earlier}
+        metrics = [self._metric(name, value, now, step) for name, value in named.items()]
         self._client.log_batch(self._id, metrics=metrics)
 
     def plot(self, step: int, name: str, path: Path) -> None:
