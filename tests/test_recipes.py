@@ -76,6 +76,27 @@ def test_unusable_recordings_do_not_end_ge2e(
     assert (done.stdout.strip(), done.returncode) == (stages, code)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--stage", "x"], "--stage needs the number of a stage, 0, 1 or 2; got 'x'"),
+        (["--stop-stage"], "--stop-stage needs the number of a stage, 0, 1 or 2; got ''"),
+        (["--stage", "3"], "no stage from 3 to 2"),
+        (["--stop_stage", "0", "--stage", "1"], "no stage from 1 to 0"),
+        (["--ngpu", "1"], "unknown option --ngpu"),
+    ],
+)
+def test_mistakes_in_the_stages_of_ge2e_are_errors(words: list[str], told: str) -> None:
+    """Nothing was run for them, with exit code 0."""
+    script = RECIPES / "ge2e" / "run.sh"
+    done = subprocess.run([script, *words], check=False, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert done.stderr.startswith(f"error: {told}")
+    shown = subprocess.run([script, "--help"], check=False, capture_output=True, text=True)
+    assert shown.returncode == 0
+    assert "[--stage N] [--stop-stage N]" in shown.stdout
+
+
 @pytest.mark.slow
 def test_ge2e_trains_and_embeds(store: Store, voices: Path, tmp_path: Path) -> None:
     run, vectors = tmp_path / "run", tmp_path / "vectors"

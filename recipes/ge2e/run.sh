@@ -11,14 +11,34 @@ set -eu
 
 stage=0
 stop_stage=2
-while [ $# -gt 1 ]; do
+
+# End with a message on what is wrong.
+refuse() {
+    echo "error: $1; see: $0 --help" >&2
+    exit 2
+}
+
+while [ $# -gt 0 ]; do
     case $1 in
-        --stage) stage=$2 ;;
-        --stop-stage | --stop_stage) stop_stage=$2 ;;
+        -h | --help)
+            sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+            exit
+            ;;
+        --stage | --stop-stage | --stop_stage)
+            number=${2:-}
+            case ${number#-} in
+                '' | *[!0-9]*) refuse "$1 needs the number of a stage, 0, 1 or 2; got '$number'" ;;
+            esac
+            if [ "$1" = --stage ]; then stage=$number; else stop_stage=$number; fi
+            shift 2
+            ;;
+        -*) refuse "unknown option $1; allowed: --stage N, --stop-stage N" ;;
         *) break ;;
     esac
-    shift 2
 done
+if [ "$stage" -gt 2 ] || [ "$stop_stage" -lt 0 ] || [ "$stage" -gt "$stop_stage" ]; then
+    refuse "no stage from $stage to $stop_stage; there are 0, 1 and 2"
+fi
 
 datasets_root=${1:-$HOME/datasets/GE2E}
 preprocess_path=${2:-dump}
