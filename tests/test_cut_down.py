@@ -125,6 +125,59 @@ def test_a_batch_has_both_crops_of_each_pair(recipe: Any, tmp_path: Path) -> Non
         assert (batch.values["vectors"].view(-1, 2).diff() == 1).all()
 
 
+def test_degraded_crops_follow_from_the_seed(recipe: Any) -> None:
+    harden, waves = recipe("harden"), recipe("waves")
+    conditions = recipe("wave_conditions")
+    rng = np.random.default_rng(0)
+    sounds = conditions.Sounds(
+        [rng.normal(size=8_000).astype(np.float32)], [np.ones(1, np.float32)]
+    )
+    pcm = torch.from_numpy(rng.normal(0, 3_000, (4, waves.samples_of(220))).astype(np.int16))
+    degraded = [harden.DegradedCrops(conditions.WaveConditions(sounds), 7) for _ in range(2)]
+    lengths = set()
+    for _ in range(8):
+        first, second = (each.features(pcm.float()) for each in degraded)
+        assert torch.equal(first[0], second[0])
+        assert first[0].shape[0] == 4
+        assert first[0].mean(1).abs().max() < 1e-4
+        assert first[1] == (first[0].shape[1] < 220)
+        lengths.add(first[0].shape[1])
+    assert {220} < lengths <= {220, *harden.LENGTHS}
+
+
+def test_a_simulated_room_begins_with_the_direct_sound(recipe: Any) -> None:
+    conditions = recipe("wave_conditions")
+    for seed in range(5):
+        room = conditions.simulated_room(np.random.default_rng(seed))
+        assert room[0] == 1.0
+        assert not room[1 : round(conditions.FIRST_REFLECTION[0] * conditions.RATE)].any()
+        decibels = -10 * np.log10(np.square(room[1:]).sum())
+        low, high = conditions.DIRECT_TO_REVERBERANT
+        assert low - 0.01 < decibels < high + 0.01
+        early, late = np.array_split(np.square(room[conditions.RATE // 50 :]), 2)
+        assert late.sum() < 0.1 * early.sum()
+
+
+def test_both_crops_of_a_pair_are_played_at_one_speed(recipe: Any) -> None:
+    waves = recipe("waves")
+    tone = np.sin(2 * np.pi * 500 * np.arange(40_000) / waves.RATE).astype(np.float32)
+
+    class Tones:
+        def wave(self, row: int) -> np.ndarray:
+            return tone
+
+    speeds = set()
+    for seed in range(6):
+        pair = waves.pair_of(Tones(), np.arange(3), 16_000, np.random.default_rng(seed))
+        heights = [int(np.abs(np.fft.rfft(crop)).argmax()) for crop in pair]
+        assert [len(crop) for crop in pair] == [16_000, 16_000]
+        assert heights[0] == heights[1]
+        speeds.add(heights[0] / 500)
+    assert 1.0 in speeds
+    assert len(speeds) > 1
+    assert all(waves.SPEEDS[0] - 0.01 < speed < waves.SPEEDS[1] + 0.01 for speed in speeds)
+
+
 def crops(count: int) -> Tensor:
     banks = 2.0 * torch.randn(count, 1, 80) + torch.randn(count, 120, 80)
     return banks + torch.sin(torch.arange(120)[:, None] * torch.rand(count, 1, 80))

@@ -1,12 +1,13 @@
 """The student's last product, fitted again on crops that the student has not been trained on.
 
-    python recipes/distillation/cut_down/head.py SHARDS STATE OUTPUT
+    python recipes/distillation/cut_down/head.py CORPORA SHARDS STATE OUTPUT
 
 For crops of the training, the outputs of the blocks are closer to the teacher's than for others, so
 the last product has learned to rely on them too much. SHARDS is a folder of shards of voices.py
-that learn.py did not read (another `--first`), with those of held.py; STATE is the output of
-learn.py. The ridge that is best for the held speakers is used. OUTPUT becomes the encoder's folder,
-with its weights rounded to the few bits of the shipped file.
+that learn.py did not read and of waves.py that harden.py did not read (another `--first`), with
+those of held.py; STATE is the output of harden.py. Crops of waves.py are degraded as harden.py
+degrades them. The ridge that is best for the held speakers is used. OUTPUT becomes the encoder's
+folder, with its weights rounded to the few bits of the shipped file.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pathlib import Path
 import torch
 from banks import centered
 from few_bits import BITS, round_weights
+from harden import DegradedCrops
 from least_squares import ridge
 from shards import held_shards, read_shard
 from torch import Tensor
 from torch.nn import functional
 from values import set_last
+from wave_conditions import WaveConditions
 
 from timbral.checkpoints.packed_weights import rounded
 from timbral.encoders.campplus_small import SmallCampplusConfig, SmallCampplusEncoder
@@ -46,12 +49,12 @@ def pooled(network: SmallCampplusEncoder, banks: Tensor) -> Tensor:
 
 @torch.no_grad()
 def fit_head(
-    network: SmallCampplusEncoder, shards: list[Path], held: dict[str, tuple[Tensor, Tensor]]
+    network: SmallCampplusEncoder,
+    inputs: Tensor,
+    vectors: Tensor,
+    held: dict[str, tuple[Tensor, Tensor]],
 ) -> None:
-    """`held` are the held crops' `pooled` and the teacher's vectors, by corpus."""
-    parts = [(pooled(network, read_shard(path)["banks"]), path) for path in shards]
-    inputs = torch.cat([rows for rows, _ in parts])
-    vectors = torch.cat([read_shard(path)["vectors"] for _, path in parts])
+    """For `pooled` inputs and the teacher's vectors; `held` are those of held crops, by corpus."""
     best = -1.0
     for fraction in RIDGES:
         exact, bias = ridge(inputs, vectors, fraction)
@@ -67,8 +70,25 @@ def fit_head(
             set_last(network, matrix, bias)
 
 
+def inputs_and_vectors(
+    network: SmallCampplusEncoder, folder: Path, degraded_crops: DegradedCrops
+) -> tuple[Tensor, Tensor]:
+    """The `pooled` inputs of all crops (N, 2 C), and the teacher's vectors (N, E)."""
+    inputs, vectors = [], []
+    for path in sorted(folder.glob("voices-*.pt")):
+        shard = read_shard(path)
+        inputs.append(pooled(network, shard["banks"]))
+        vectors.append(shard["vectors"])
+    for path in sorted(folder.glob("waves-*.pt")):
+        shard = read_shard(path)
+        inputs.append(pooled(network, degraded_crops.features(shard["waves"].float())[0]))
+        vectors.append(shard["vectors"])
+    return torch.cat(inputs), torch.cat(vectors)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpora", type=Path)
     parser.add_argument("shards", type=Path)
     parser.add_argument("state", type=Path)
     parser.add_argument("output", type=Path)
@@ -81,7 +101,8 @@ def main() -> None:
         name: (pooled(network, shard["banks"]), shard["vectors"])
         for name, shard in held_shards(options.shards).items()
     }
-    fit_head(network, sorted(options.shards.glob("voices-*.pt")), held)
+    degraded_crops = DegradedCrops(WaveConditions.read(options.corpora), 0)
+    fit_head(network, *inputs_and_vectors(network, options.shards, degraded_crops), held)
     Embedder(network).save(options.output, license="Apache-2.0")
 
 

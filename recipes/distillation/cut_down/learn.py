@@ -142,9 +142,14 @@ class Run:
     """A training, and the file of its state."""
 
     def __init__(
-        self, student: Student, output: Path, seconds: float, examples: list[Tensor]
+        self,
+        student: Student,
+        output: Path,
+        seconds: float,
+        examples: list[Tensor],
+        rate: float = RATE,
     ) -> None:
-        self.student, self.output, self.seconds = student, output, seconds
+        self.student, self.output, self.seconds, self.rate = student, output, seconds, rate
         self.averaged = copy.deepcopy(student.network)
         self.learned = [p for p in student.network.parameters() if p.requires_grad]
         self.optimizer = WhitenedAdam(
@@ -172,16 +177,22 @@ class Run:
         torch.save(state, self.output.with_suffix(".part"))
         self.output.with_suffix(".part").rename(self.output)
 
-    def take(self, batch: Batch, features: Tensor | None, in_bits: bool) -> dict[str, float]:
-        """One step; the losses by name."""
+    def take(
+        self, batch: Batch, features: Tensor | None, in_bits: bool, with_blocks: bool = True
+    ) -> dict[str, float]:
+        """One step; the losses by name, without those of the blocks for crops that were cut."""
         fraction = min(self.spent / self.seconds, 1.0)
-        rate = learning_rate(RATE, LEAST_RATE, fraction, self.step, WARM_STEPS)
+        rate = learning_rate(self.rate, LEAST_RATE, fraction, self.step, WARM_STEPS)
         self.optimizer.zero_grad()
         with rounded_weights(self.student.network) if in_bits else nullcontext():
             vectors, outputs = self.student(self.student.front(batch, features))
             cosine = self.loss.taught(vectors, torch.zeros(len(vectors)), batch.values["vectors"])
-            frames, pooled = self.student.block_losses(outputs, batch.values)
-            torch.autograd.backward(cosine + FRAMES * frames + POOLED * pooled)
+            losses, total = {"loss": cosine}, cosine
+            if with_blocks:
+                frames, pooled = self.student.block_losses(outputs, batch.values)
+                losses |= {"frames": frames, "pooled": pooled}
+                total = cosine + FRAMES * frames + POOLED * pooled
+            torch.autograd.backward(total)
         self.optimizer.step(rate)
         self.step += 1
         # a mean of weights, rounded, is worse than weights that learned to be rounded
@@ -189,7 +200,6 @@ class Run:
         with torch.no_grad():
             for mean, now in zip(self.averaged.parameters(), self.learned, strict=True):
                 mean.lerp_(now, 1 - kept)
-        losses = {"loss": cosine, "frames": frames, "pooled": pooled}
         return {name: float(value.detach()) for name, value in losses.items()}
 
 

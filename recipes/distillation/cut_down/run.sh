@@ -1,6 +1,6 @@
 #!/bin/sh
-# A student of campplus-zh-en that begins as its teacher cut down, on one CPU core in two hours;
-# learn.py resumes what was begun.
+# A student of campplus-zh-en that begins as its teacher cut down, on one CPU core in four hours;
+# learn.py and harden.py resume what was begun.
 #
 #   recipes/distillation/cut_down/run.sh CORPORA VOICES WORK [SEED]
 #
@@ -17,12 +17,20 @@ timbral download campplus-zh-en
 python "$here/voices.py" "$corpora" "$work/store" "$work/shards" --first "$first"
 python "$here/voices.py" "$corpora" "$work/store" "$work/unseen" \
     --first "$((first + 1000))" --crops 16000
-for shards in shards unseen; do
-    python "$here/held.py" "$corpora" "$work/store" "$work/$shards"
+python "$here/waves.py" "$work/store" "$work/waves" --first "$first"
+python "$here/waves.py" "$work/store" "$work/unseen" --first "$((first + 1000))" --crops 4096
+python "$here/held.py" "$corpora" "$work/store" "$work/shards"
+for shards in waves unseen; do
+    python "$here/held.py" "$corpora" "$work/store" "$work/$shards" --degraded
 done
 [ -f "$work/front.pt" ] ||
     python "$here/front.py" "$corpora" "$work/shards" "$work/front.pt" --seed "$seed"
 [ -f "$work/fitted.pt" ] ||
     python "$here/fit.py" "$corpora" "$work/shards" "$work/front.pt" "$work/fitted.pt" --seed "$seed"
 python "$here/learn.py" "$corpora" "$work/shards" "$work/fitted.pt" "$work/learned.pt" --seed "$seed"
-python "$here/head.py" "$work/unseen" "$work/learned.pt" "$work/student.encoder"
+python "$here/harden.py" "$corpora" "$work/shards" "$work/waves" "$work/fitted.pt" \
+    "$work/learned.pt" "$work/degraded.pt" --seed "$seed"
+python "$here/harden.py" "$corpora" "$work/shards" "$work/waves" "$work/fitted.pt" \
+    "$work/degraded.pt" "$work/hardened.pt" --every 4 --rate 5e-5 --seconds 1320 \
+    --seed "$((seed + 1))"
+python "$here/head.py" "$corpora" "$work/unseen" "$work/hardened.pt" "$work/student.encoder"

@@ -36,15 +36,16 @@ SEEDS_APART = 1_000_000
 """distance between the seeds of runs with successive `--seed`"""
 
 
-def batches(folder: Path, size: int, seed: int) -> Iterator[Batch]:
-    """Batches without end; a pass goes through all pairs of the shards that exist when it begins.
+def batches(folder: Path, size: int, seed: int, kind: str = "voices") -> Iterator[Batch]:
+    """Batches of the files KIND-NUMBER.pt without end.
 
-    A batch is from one shard and contains both crops of each pair.
+    A pass goes through all pairs of the shards that exist when it begins. A batch is from one
+    shard and contains both crops of each pair.
     """
     generator = torch.Generator().manual_seed(seed)
     while True:
         pool: list[tuple[Path, list[Tensor]]] = []
-        paths = sorted(folder.glob("voices-*.pt"))
+        paths = sorted(folder.glob(f"{kind}-*.pt"))
         for index in torch.randperm(len(paths), generator=generator).tolist():
             pairs = len(read_shard(paths[index])["vectors"]) // 2
             drawn = torch.randperm(pairs, generator=generator)
