@@ -154,8 +154,8 @@ def test_speakers_that_were_cut_are_listed_as_merges(tmp_path: Path) -> None:
 def test_bad_input(tmp_path: Path, ask: Callable[..., Any]) -> None:
     folder, _ = corpus(tmp_path)
     for options, reason in (
-        ({"threshold": 1.5}, "threshold is a cosine"),
-        ({"min_utterances": 0}, "min_utterances must be 1 or more"),
+        ({"threshold": 1.5}, "`threshold` is a cosine"),
+        ({"min_utterances": 0}, "`min_utterances` must be 1 or more"),
         ({"output": tmp_path / "labels.txt"}, "output must be a table"),
     ):
         with pytest.raises(ConfigError, match=reason):

@@ -153,6 +153,7 @@ def test_impossible_rate_is_an_error(encoder: Embedder, rate: object, tone: obje
         (np.zeros(16_000, np.float32), "silent"),
         (np.full(16_000, np.nan, np.float32), "NaN"),
         (np.ones(100, np.float32), r"0\.006 s of audio is too short; tdnn needs 0\.20 s"),
+        ("", r"^'': the path is empty"),
         ("missing.wav", r"missing\.wav: no such file"),
         (["missing.wav"], r"missing\.wav: no such file"),
         ([np.ones(16_000, np.float32), np.zeros(5, np.float32)], r"audio\[1\]: the recording is"),
@@ -303,7 +304,8 @@ def test_similarity_of_vectors(encoder: Embedder, paths: list[Path]) -> None:
     [
         ("a.wav", r"first: vectors must be an array, .* got str"),
         (np.ones((2, 2, 3)), r"got ndarray \(2, 2, 3\)"),
-        ([[1.0, 2.0], [1.0]], "got list"),
+        ([[1.0, 2.0], [1.0]], "got a list of 2"),
+        ([], "got a list of 0"),
         (np.ones((2, 4)), "vectors with 4 and 3 numbers .* different encoders"),
         (1.0, "got float"),
         (np.ones((2, 3), np.complex64), r"got ndarray \(2, 3\)"),

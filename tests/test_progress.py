@@ -73,6 +73,18 @@ def test_time_left_is_unknown_at_first() -> None:
     assert shown.line() == "embedding: 7 of 20  0:00"
 
 
+def test_after_the_last_step_no_time_left_is_promised(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    with training_bar(4) as step:
+        step(0, {})
+        step(4, {"loss": 1.5})
+        step(4, {"weight_shares": 0.25})
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("training: 4 of 4  0:00  choosing the share of trained weights 25.0 %")
+
+
 def test_a_log_gets_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,6 +148,8 @@ def _check_regular(name: str, mode: int) -> None:
 
 def why_unreadable(name: str, file: str, error: Exception) -> AudioError:
     """The error for a recording `name` in `file`, from the `error` of opening or decoding it."""
+    if not file:
+        return AudioError("''", "the path is empty", "bad-name")
     if is_url(file):
         kind: AudioErrorKind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
         return AudioError(name, f"cannot be read as audio ({error})", kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from timbral.errors import ConfigError
 
 __all__ = ["check_prior", "check_rate", "check_threshold"]
@@ -9,20 +11,20 @@ __all__ = ["check_prior", "check_rate", "check_threshold"]
 
 def check_threshold(threshold: float | None) -> None:
     """Raise ConfigError unless a threshold, if given, is a cosine."""
-    if threshold is not None and not -1.0 <= threshold <= 1.0:
-        raise ConfigError(f"`threshold` is a cosine and must be in [-1, 1], got {threshold}")
+    if threshold is not None and not (isinstance(threshold, Real) and -1.0 <= threshold <= 1.0):
+        raise ConfigError(f"`threshold` is a cosine and must be in [-1, 1], got {threshold!r}")
 
 
 def check_rate(argument: str, rate: float) -> None:
     """Raise ConfigError unless an error rate is between 0 and 1."""
-    if not 0.0 < rate < 1.0:
-        raise ConfigError(f"`{argument}` must be between 0 and 1, such as 0.01; got {rate}")
+    if not (isinstance(rate, Real) and 0.0 < rate < 1.0):
+        raise ConfigError(f"`{argument}` must be between 0 and 1, such as 0.01; got {rate!r}")
 
 
 def check_prior(prior: float) -> None:
     """Raise ConfigError unless a prior probability is between 0 and 1."""
-    if not 0.0 < prior < 1.0:
+    if not (isinstance(prior, Real) and 0.0 < prior < 1.0):
         raise ConfigError(
             "`prior` is the probability of the same speaker before comparing and must be between "
-            f"0 and 1, such as 0.5; got {prior}"
+            f"0 and 1, such as 0.5; got {prior!r}"
         )

@@ -52,8 +52,15 @@ def _vectors(values: Any, argument: str) -> Vectors:
     except (TypeError, ValueError):
         raise InputError(
             f"{argument}: vectors must be an array, a tensor or a list, of shape (N, E) or (E,); "
-            f"got {type(values).__name__} {getattr(values, 'shape', '')}".rstrip()
+            f"got {_described(values)}"
         ) from None
+
+
+def _described(values: Any) -> str:
+    """The kind of an argument, with its shape if it has one."""
+    if isinstance(values, list | tuple):
+        return f"a {type(values).__name__} of {len(values)}"
+    return f"{type(values).__name__} {getattr(values, 'shape', '')}".rstrip()
 
 
 def _array(values: Any) -> Any:
@@ -65,4 +72,5 @@ def _checked(vectors: NDArray[Any]) -> Vectors:
         raise ValueError("neither one vector nor several")
     if np.iscomplexobj(vectors):
         raise TypeError("vectors must be real numbers")
-    return np.asarray(vectors, dtype=np.float32)
+    with np.errstate(over="ignore"):  # refused as not finite
+        return np.asarray(vectors, dtype=np.float32)

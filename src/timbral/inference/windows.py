@@ -10,6 +10,8 @@ from timbral.io.types import Ints
 
 __all__ = ["native_ranges", "sliding_windows", "window_ranges", "window_sizes"]
 
+MOST_SECONDS = 1e6
+"""more than any recording has"""
 WINDOW_SECONDS = 1.5
 """default length of windows, for encoders without windows of their own"""
 
@@ -54,8 +56,11 @@ def window_sizes(
 
 
 def _count_samples(argument: str, seconds: float, sample_rate: int) -> int:
-    if not 1 / sample_rate <= seconds < 1e6:
-        raise ConfigError(f"{argument}: a positive number of seconds is needed, got {seconds}")
+    if not 1 / sample_rate <= seconds < MOST_SECONDS:
+        raise ConfigError(
+            f"{argument}: a positive number of seconds below {MOST_SECONDS:g} is needed, "
+            f"got {seconds}"
+        )
     return round(seconds * sample_rate)
 
 

@@ -36,9 +36,10 @@ PERCENTAGES = {
     "val_old_eer": "old voices EER",
     "data_wait_fraction": "data wait",
     "teacher_vectors": "teacher's vectors",
-    "weight_shares": "weight shares",
 }
 """numbers of a training that are shown as percentages"""
+CHOOSING = "choosing the share of trained weights"
+"""what a training with old voices does after its last step"""
 
 
 class Display:
@@ -75,8 +76,8 @@ class Display:
 
     @property
     def left(self) -> str:
-        """The estimated time left, in words."""
-        if self.total is None or not self.per_second:
+        """The estimated time left, in words; none when all is done, for work may follow it."""
+        if self.total is None or self.done >= self.total or not self.per_second:
             return ""
         return f"{_clock((self.total - self.done) / self.per_second)} left"
 
@@ -192,7 +193,9 @@ def training_bar(steps: int) -> Iterator[StepProgress]:
                 if key in latest
             ]
             display.update(step, steps, "  ".join(words))
-            if display.per_second:
+            if "weight_shares" in latest:  # after the last step
+                display.details = f"{CHOOSING} {100 * latest['weight_shares']:.1f} %"
+            elif display.per_second:
                 display.details += f"  {display.per_second:.2f} steps/s"
             show()
 

@@ -76,6 +76,7 @@ def choose_weights(
     end = _tensors(load_network(best))
     kinds = validation.compared()
     scores = _Scores(folder.folder / "keep-old", _key(start, best, kinds), kinds)
+    progress(0, len(TRAINED_SHARES))
     for number, trained_share in enumerate(TRAINED_SHARES):
         if number % ranks.count == ranks.rank and scores.read(trained_share) is None:
             _set_mean(network, start, end, trained_share)

@@ -89,9 +89,9 @@ def cluster(
     that must not be overwritten.
     """
     if threshold is not None and not -1.0 <= threshold <= 1.0:
-        raise ConfigError(f"threshold is a cosine and must be in [-1, 1], got {threshold}")
+        raise ConfigError(f"`threshold` is a cosine and must be in [-1, 1], got {threshold}")
     if min_utterances < 1:
-        raise ConfigError(f"min_utterances must be 1 or more, got {min_utterances}")
+        raise ConfigError(f"`min_utterances` must be 1 or more, got {min_utterances}")
     targets = _targets(Path(output), embeddings) if output is not None else None
     table = read_embeddings(embeddings)
     vectors = unit_length(vectors_of(table))
