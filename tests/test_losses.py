@@ -254,6 +254,12 @@ def test_a_sum_in_a_config() -> None:
         ({**text, "terms": ["ge2", "aam"]}, "did you mean 'ge2e'"),
         ({"name": "ge2e", "kind": "contrst"}, "did you mean 'contrast'"),
         ({"name": ["ge2e"]}, r"unknown name \['ge2e'\]"),
+        ({"name": "ge2e", "init_weight": -10.0}, r"loss\.init_weight must be in \[1e-06, "),
+        ({"name": "ge2e", "gradient_scale": -1.0}, r"loss\.gradient_scale must be in \[0, 100\]"),
+        (
+            {"name": "angular-prototypical", "init_bias": float("nan")},
+            r"loss\.init_bias must be in",
+        ),
     ):
         with pytest.raises(ConfigError, match=words):
             from_mapping(TrainConfig, {"loss": wrong}, "c.yaml")

@@ -9,9 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbral.errors import TrainingError
+from timbral.errors import TrainingError, check_ranges
 
-__all__ = ["LossConfig", "ScaledCosinesLoss", "SpeakerLoss", "group_by_speaker", "unit_vectors"]
+__all__ = [
+    "LossConfig",
+    "ScaledCosinesLoss",
+    "SpeakerLoss",
+    "check_initial_values",
+    "group_by_speaker",
+    "unit_vectors",
+]
 
 
 class LossConfig(Protocol):
@@ -68,6 +75,15 @@ class SpeakerLoss(nn.Module, ABC):
         return {}
 
 
+LEAST_WEIGHT = 1e-6
+"""of w, to which steps of the optimizer are projected"""
+
+
+def check_initial_values(config: object) -> None:
+    """Raise ConfigError unless `init_weight` and `init_bias` can be w and b."""
+    check_ranges(config, "loss", init_weight=(LEAST_WEIGHT, 1e6), init_bias=(-1e6, 1e6))
+
+
 class ScaledCosinesLoss(SpeakerLoss):
     """A loss on w·cos + b, w > 0, both learned; its config has `init_weight` and `init_bias`."""
 
@@ -80,7 +96,7 @@ class ScaledCosinesLoss(SpeakerLoss):
         """w·cos + b; the gradients of w and b are multiplied by `gradient_scale`."""
         weight, bias = self.similarity_weight, self.similarity_bias
         with torch.no_grad():  # projection onto w > 0, whatever step the optimizer took
-            weight.clamp_(min=1e-6)
+            weight.clamp_(min=LEAST_WEIGHT)
         w, b = (
             fixed + gradient_scale * (parameter - fixed)
             for parameter, fixed in ((weight, weight.detach()), (bias, bias.detach()))

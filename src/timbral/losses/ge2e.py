@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from timbral.errors import check_choice
-from timbral.losses.base import ScaledCosinesLoss, group_by_speaker
+from timbral.errors import check_choice, check_ranges
+from timbral.losses.base import ScaledCosinesLoss, check_initial_values, group_by_speaker
 
 __all__ = ["GE2EConfig", "GE2ELoss", "similarities"]
 
@@ -29,6 +29,8 @@ class GE2EConfig:
 
     def __post_init__(self) -> None:
         check_choice("loss.kind", self.kind, ("softmax", "contrast"))
+        check_initial_values(self)
+        check_ranges(self, "loss", gradient_scale=(0.0, 100.0))
 
 
 class _Similarities(torch.autograd.Function):

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from timbral.losses.base import ScaledCosinesLoss, SpeakerLoss, group_by_speaker, unit_vectors
+from timbral.losses.base import (
+    ScaledCosinesLoss,
+    SpeakerLoss,
+    check_initial_values,
+    group_by_speaker,
+    unit_vectors,
+)
 
 __all__ = [
     "AngularPrototypicalConfig",
@@ -33,6 +39,9 @@ class AngularPrototypicalConfig:
 
     init_weight: float = 10.0
     init_bias: float = -5.0
+
+    def __post_init__(self) -> None:
+        check_initial_values(self)
 
 
 def _queries_and_prototypes(embeddings: Tensor, speakers: Tensor) -> tuple[Tensor, Tensor]:
