@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from timbral.calibration.argument_checks import check_prior, check_rate, check_threshold
 from timbral.errors import ConfigError
 
 
-@pytest.mark.parametrize("value", [2.0, -3, float("nan"), "0.5"])
+@pytest.mark.parametrize("value", [2.0, -3, float("nan"), "0.5", [0.5], np.full(2, 0.5)])
 def test_what_is_no_number_in_the_range_is_an_error(value: Any) -> None:
     with pytest.raises(ConfigError, match="`threshold` is a cosine"):
         check_threshold(value)
@@ -21,8 +22,9 @@ def test_what_is_no_number_in_the_range_is_an_error(value: Any) -> None:
         check_rate("false_accept", value)
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
-    for kind in (float, np.float32, np.float64):
+def test_numbers_of_numpy_and_torch_are_numbers() -> None:
+    kinds: list[Any] = [float, np.float32, np.float64, np.array, torch.tensor]
+    for kind in kinds:
         check_threshold(kind(0.5))
         check_prior(kind(0.5))
         check_rate("false_accept", kind(0.01))

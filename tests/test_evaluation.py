@@ -162,7 +162,9 @@ def test_missing_recordings_that_leave_one_kind_of_trial_are_named(
     with pytest.raises(DataError, match="1 of 3 recordings in the list have no vector") as raised:
         api.evaluate(embedder, tmp_path / "t.txt", corpus, tmp_path / "out")
     assert f"{corpus / gone}: no such file" in str(raised.value)
-    with pytest.raises(DataError, match=f"only {kind} trials could be scored: 1 recordings"):
+    with pytest.raises(
+        DataError, match=f"only {kind} trials could be scored: 1 recording could not"
+    ):
         api.evaluate(embedder, tmp_path / "t.txt", corpus, tmp_path / "out", skip_missing=True)
     failure = json.loads((tmp_path / "out" / "failures.jsonl").read_text())
     assert (failure["utterance"], failure["path"]) == (gone, str(corpus / gone))
