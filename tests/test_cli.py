@@ -23,7 +23,7 @@ from timbral.cli.verb_table import STAGES, VERBS, load_verb
 from timbral.cli.verbs import evaluate
 from timbral.cli.wording import count, name_flags
 from timbral.data.prepared.store import Store
-from timbral.io.durations import duration
+from timbral.io.durations import duration, too_short
 from timbral.version import __version__
 
 
@@ -123,6 +123,12 @@ def test_counts_have_singular_and_plural() -> None:
 )
 def test_durations_have_a_unit_that_shows_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_what_is_below_a_limit_is_not_shown_as_the_limit() -> None:
+    assert [too_short(each) for each in (1.96, 1.9, 0.3, 2.3, 0.04)] == [
+        *("1.9 s", "1.9 s", "0.3 s", "2.3 s", "0.0 s")
+    ]
 
 
 def test_messages_of_the_library_name_flags() -> None:

@@ -24,6 +24,7 @@ from timbral.gallery.evidence import Evidence
 from timbral.gallery.mapped_voice import MappedEvidence
 from timbral.gallery.migration import Migration
 from timbral.gallery.voices import EnrolledRecording, Voice, conditions_of, voice_vector
+from timbral.io.durations import too_short
 from timbral.io.types import Floats, Vectors
 
 __all__ = ["REFUSALS", "Candidates", "Guard", "Near", "Others"]
@@ -186,7 +187,7 @@ class Guard:
         seconds = float(conditions_of(voice).together.speech_seconds[0])
         if seconds < SHORT_SECONDS and all(each.has_length for each in voice):
             reason = (
-                f"{seconds:.1f} s of net speech are too little for a voice: enroll at least "
+                f"{too_short(seconds)} of net speech are too little for a voice: enroll at least "
                 f"{SHORT_SECONDS:g} s, better 10 s in several recordings"
             )
             return Refusal(label, "too-little-speech", reason)
@@ -343,7 +344,9 @@ def _problem(
             return kind, RISKS[kind]
     seconds = recording.speech_seconds
     if seconds is not None and seconds < LEAST_SECONDS:
-        reason = f"{seconds:.1f} s of net speech are too little: record {SHORT_SECONDS:g} s or more"
+        reason = (
+            f"{too_short(seconds)} of net speech are too little: record {SHORT_SECONDS:g} s or more"
+        )
         return "too-little-speech", reason
     if owner := (candidates.owners or {}).get(recording.sha256):
         reason = f"it is already enrolled, as a recording of {owner!r}: leave it out"

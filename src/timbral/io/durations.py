@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["duration"]
+import math
+
+__all__ = ["duration", "too_short"]
 
 
 def duration(seconds: float) -> str:
@@ -10,3 +12,8 @@ def duration(seconds: float) -> str:
     if seconds >= 360:
         return f"{seconds / 3600:,.2f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
+
+
+def too_short(seconds: float) -> str:
+    """Seconds that are below a limit, to a tenth; 1.96 s is not shown as 2.0 s."""
+    return f"{math.floor(10 * seconds + 1e-6) / 10:.1f} s"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from timbral.audio.quality.measures import Quality
+from timbral.io.durations import too_short
 
 __all__ = ["CLIPPED_FRACTION", "RISK_KINDS", "Risk", "is_speech", "risks_of"]
 
@@ -58,7 +59,7 @@ def _short(quality: Quality) -> str | None:
     if not is_speech(quality) or quality.speech_seconds >= SHORT_SECONDS:
         return None
     return (
-        f"{quality.speech_seconds:.1f} s of net speech is too short for a reliable decision: "
+        f"{too_short(quality.speech_seconds)} of net speech is too short for a reliable decision: "
         f"record {SHORT_SECONDS:g} s or more, or join several recordings of the speaker"
     )
 
