@@ -8,6 +8,7 @@ import math
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -132,17 +133,13 @@ def records(data: bytes) -> Iterator[bytes]:
             record = b""
 
 
-@pytest.mark.slow  # its service process may lag behind on a busy machine
-def test_wandb_gets_metrics_plots_and_audio(track: Callable[..., Path]) -> None:
+def wandb_records(folder: Path) -> dict[str, list[Any]]:
+    """The values of every metric and config key in the offline runs below a folder."""
     from wandb.proto import wandb_internal_pb2
 
     found: dict[str, list[Any]] = {}
-    runs = sorted(
-        (track("wandb") / "wandb").glob("offline-run-*"), key=lambda path: path.stat().st_mtime_ns
-    )
-    assert len({path.name.rsplit("-", 1)[1] for path in runs}) == 1, "resumed as the same run"
-    for data in (file.read_bytes() for run in runs for file in run.glob("*.wandb")):
-        for content in records(data):
+    for file in folder.glob("offline-run-*/*.wandb"):
+        for content in records(file.read_bytes()):
             record = wandb_internal_pb2.Record()
             record.ParseFromString(content)
             for item in record.history.item:
@@ -150,6 +147,18 @@ def test_wandb_gets_metrics_plots_and_audio(track: Callable[..., Path]) -> None:
                 found.setdefault(key, []).append(json.loads(item.value_json))
             for item in record.run.config.update:
                 found.setdefault(f"config {item.key}", []).append(json.loads(item.value_json))
+    return found
+
+
+@pytest.mark.slow
+def test_wandb_gets_metrics_plots_and_audio(track: Callable[..., Path]) -> None:
+    folder = track("wandb") / "wandb"
+    names = {path.name.rsplit("-", 1)[1] for path in folder.glob("offline-run-*")}
+    assert len(names) == 1, "resumed as the same run"
+    deadline = time.monotonic() + 60  # its service process may still write after `finish`
+    while len((found := wandb_records(folder)).get("train/loss", [])) < 2:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
     assert sorted(found["train/loss"]) == [1.5, 2.5]
     assert found["config encoder"][0] == INFO["encoder"]
     assert "image-file" in str(found)
