@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from banks import banks_of
+from shards import write_shard
 from voices import labeled, teacher_network
 from wave_conditions import WaveConditions
 from waves import SHIFT, samples_of
@@ -67,7 +68,7 @@ def main() -> None:
             speakers += [number] * len(found)
         shard = labeled(teacher, [banks_of(fbank, crop) for crop in crops])
         shard["speakers"] = torch.tensor(speakers)
-        torch.save(shard, options.shards / f"held-{corpus}.pt")
+        write_shard(options.shards / f"held-{corpus}.pt", shard)
         print(f"{corpus}: {len(crops)} crops of {len(recordings)} speakers")
         if options.degraded:
             rng = np.random.default_rng(1)
@@ -78,7 +79,7 @@ def main() -> None:
             ):
                 banks = torch.stack([banks_of(fbank, crop) for crop in changed]).half()
                 kept = {"banks": banks, "vectors": shard["vectors"], "speakers": shard["speakers"]}
-                torch.save(kept, options.shards / f"held-{corpus}-{kind}.pt")
+                write_shard(options.shards / f"held-{corpus}-{kind}.pt", kept)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Shard", "batches", "held_shards", "read_shard"]
+__all__ = [
+    "SHARD_CROPS",
+    "Batch",
+    "Shard",
+    "batches",
+    "held_shards",
+    "missing_shards",
+    "read_shard",
+    "write_shard",
+]
 
+SHARD_CROPS = 128
 Shard = dict[str, Tensor]
 """`banks`, and by name what the teacher computes for them; one row for each crop"""
 
@@ -70,3 +80,18 @@ def held_shards(folder: Path) -> dict[str, Shard]:
 def read_shard(path: Path) -> Shard:
     shard: Shard = torch.load(path, mmap=True, weights_only=True)
     return shard
+
+
+def missing_shards(folder: Path, kind: str, first: int, crops: int) -> Iterator[tuple[int, Path]]:
+    """Numbers and paths of the shards of `crops` crops that are not there yet, from `first` on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + crops // SHARD_CROPS):
+        path = folder / f"{kind}-{number:05}.pt"
+        if not path.exists():
+            yield number, path
+
+
+def write_shard(path: Path, shard: Shard) -> None:
+    """Write a shard; a file of its name is whole."""
+    torch.save(shard, path.with_suffix(".part"))
+    path.with_suffix(".part").rename(path)

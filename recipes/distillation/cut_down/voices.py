@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from banks import banks_of, centered
 from conditions import Conditions
+from shards import SHARD_CROPS, missing_shards, write_shard
 from torch import Tensor
 
 import timbral
@@ -31,7 +32,6 @@ from timbral.encoders.campplus import CampplusEncoder
 from timbral.encoders.frontends import FbankConfig, KaldiFbank
 
 TEACHER = "campplus-zh-en"
-SHARD_CROPS = 128
 LENGTHS = (200, 280, 360)
 """lengths of crops, in frames of 10 ms"""
 CORPORA = {"librispeech": 0.38, "speechocean762": 0.3, "wake-words": 0.17, "voices": 0.15}
@@ -231,15 +231,11 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first shard")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    options.shards.mkdir(parents=True, exist_ok=True)
     store = open_prepared(options.store)
     assert isinstance(store, Store)
     recordings, teacher = Recordings(store), teacher_network()
     conditions = Conditions.read(options.corpora, 1)
-    for number in range(options.first, options.first + options.crops // SHARD_CROPS):
-        path = options.shards / f"voices-{number:05}.pt"
-        if path.exists():
-            continue
+    for number, path in missing_shards(options.shards, "voices", options.first, options.crops):
         rng = np.random.default_rng(number)
         frames = LENGTHS[number % len(LENGTHS)]
         crops: list[Tensor] = []
@@ -247,8 +243,7 @@ def main() -> None:
             crops += changed_pair(recordings, frames, rng)
         if number % DEGRADED == DEGRADED - 1:
             crops = list(conditions.apply(torch.stack(crops)))
-        torch.save(labeled(teacher, crops), path.with_suffix(".part"))
-        path.with_suffix(".part").rename(path)
+        write_shard(path, labeled(teacher, crops))
 
 
 if __name__ == "__main__":

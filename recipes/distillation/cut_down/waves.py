@@ -18,7 +18,8 @@ import numpy as np
 import soxr
 import torch
 from banks import banks_of
-from voices import LENGTHS, SHARD_CROPS, Recordings, labeled, teacher_network
+from shards import SHARD_CROPS, missing_shards, write_shard
+from voices import LENGTHS, Recordings, labeled, teacher_network
 
 from timbral.audio.decode import Wave
 from timbral.data.prepared.open import open_prepared
@@ -67,15 +68,11 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first shard")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    options.shards.mkdir(parents=True, exist_ok=True)
     store = open_prepared(options.store)
     assert isinstance(store, Store)
     recordings, teacher = Recordings(store), teacher_network()
     fbank = KaldiFbank(FbankConfig())
-    for number in range(options.first, options.first + options.crops // SHARD_CROPS):
-        path = options.shards / f"waves-{number:05}.pt"
-        if path.exists():
-            continue
+    for number, path in missing_shards(options.shards, "waves", options.first, options.crops):
         rng = np.random.default_rng([number, 1])
         size = samples_of(LENGTHS[number % len(LENGTHS)])
         waves: list[Wave] = []
@@ -84,8 +81,7 @@ def main() -> None:
         pcm = np.stack([np.round(wave * 32_767).clip(-32_768, 32_767) for wave in waves])
         shard = labeled(teacher, [banks_of(fbank, row / 32_768) for row in pcm])
         shard["waves"] = torch.from_numpy(pcm.astype(np.int16))
-        torch.save(shard, path.with_suffix(".part"))
-        path.with_suffix(".part").rename(path)
+        write_shard(path, shard)
 
 
 if __name__ == "__main__":
