@@ -135,6 +135,9 @@ def test_several_scores_of_a_pair_are_refused(files: Path) -> None:
     lines = scores.read_text().splitlines(keepends=True)
     other.write_text("".join([*lines, lines[0]]))
     assert timbral.compare(scores, other, draws=100).num_left_out == 0, "the same score again"
+    near_zero = [f"{score} 0 {pair}\n" for score, pair in ((1.2e-5, "x y"), (1.3e-5, "y x"))]
+    other.write_text("".join([*lines, *near_zero]))
+    assert timbral.compare(scores, other, draws=100).num_left_out == 1, "only rounded otherwise"
     other.write_text("".join([*lines, f"0.123 1 {NAMES[1]} {NAMES[0]}\n"]))
     told = f"several scores of {NAMES[0]} with {NAMES[1]}, such as .* and 0.123; keep one line"
     with pytest.raises(DataError, match=told):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +12,17 @@ import soundfile
 
 from conftest import Ask
 from timbral.audio.decode import Wave, decode, resample
-from timbral.cloning.copies import LEAST_CORRELATION, RATE, copies, highest_correlation
+from timbral.audio.quality.measures import Quality
+from timbral.cloning.clones import Clone
+from timbral.cloning.copies import (
+    LEAST_CORRELATION,
+    LONGEST_SECONDS,
+    RATE,
+    copies,
+    highest_correlation,
+    similar_pairs,
+)
+from timbral.cloning.encoded_recording import EncodedRecording
 
 
 def changed(wave: Wave, rate: int, how: str) -> tuple[Wave, int]:
@@ -68,6 +79,26 @@ def test_what_is_too_short_or_silent_is_no_copy() -> None:
     assert highest_correlation(noise[: RATE - 1], noise) == 0.0
     assert highest_correlation(noise[:RATE], noise) == pytest.approx(1, abs=1e-3)
     assert highest_correlation(0 * noise, noise) == 0.0
+
+
+def test_few_references_of_many_are_compared() -> None:
+    """Of a speaker with a hundred, those that are nearest in duration and in cosine."""
+    quality = Quality(4.0, 4.0, -20.0, None, 8_000.0, 0.0, 1, None, 1.0, 0.0)
+    axes = np.eye(2, dtype=np.float32)
+    encoded = {"clone": EncodedRecording(axes[0], quality)}
+    for number in range(100):
+        angle = 0.003 * number
+        vector = np.float32(np.cos(angle)) * axes[0] + np.float32(np.sin(angle)) * axes[1]
+        measured = replace(quality, seconds=4.5 - 0.004 * number)
+        encoded[f"{number}"] = EncodedRecording(vector, measured)
+    clone = Clone("clone", "tts", "clone", (*sorted(encoded.keys() - {"clone"}), "gone"), "anna")
+    pairs = {("clone", each) for each in ("0", "1", "2", "97", "98", "99")}
+    assert similar_pairs([clone], encoded) == pairs
+    long = replace(quality, seconds=LONGEST_SECONDS + 1)
+    encoded |= {name: EncodedRecording(axes[0], long) for name in ("0", "99")}
+    assert similar_pairs([clone], encoded) == {
+        ("clone", each) for each in ("1", "2", "3", "96", "97", "98")
+    }
 
 
 def test_similarity_names_copies(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:

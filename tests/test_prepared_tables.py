@@ -96,3 +96,6 @@ def test_lost_files_are_prepared_again(
     assert prepare(tmp_path / "corpus", data, format=format).reused
     (data / "utterances.parquet").write_bytes(b"no table")
     assert not prepare(tmp_path / "corpus", data, format=format).reused
+    (data / "store.json").unlink()
+    assert not prepare(tmp_path / "corpus", data, format=format).reused
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == whole

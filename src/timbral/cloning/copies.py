@@ -26,6 +26,11 @@ LEAST_COSINE = 0.95
 SECONDS_APART = 0.2
 """pairs are compared, which takes time, if their vectors are at least as similar or their durations
 hardly differ: a copy at 8 kHz has another vector, a shortened one another duration"""
+LONGEST_SECONDS = 600.0
+"""longest recordings that are compared, because memory grows with them: 0.4 GB for two of these"""
+MOST_REFERENCES = 3
+"""most references that a clone is compared with, of nearly its duration, and of its vector: with
+all recordings of a speaker as references, there are very many pairs"""
 LEAST_CORRELATION = 0.8
 """copies have 0.93 or more, other recordings 0.70 or less (docs/decisions.md)"""
 RATE = 4_000
@@ -41,20 +46,31 @@ def similar_pairs(clones: Iterable[Clone], encoded: Mapping[str, EncodedRecordin
 
     Those with the same samples are known already.
     """
-    pairs = {(clone.synthesized, path) for clone in clones for path in clone.references}
     return {
-        pair
-        for pair in pairs
-        if encoded.keys() >= set(pair) and _is_to_compare(*(encoded[path] for path in pair))
+        (clone.synthesized, path)
+        for clone in clones
+        if clone.synthesized in encoded
+        for path in _references_to_compare(clone, encoded)
     }
 
 
-def _is_to_compare(one: EncodedRecording, other: EncodedRecording) -> bool:
-    may_be_copy = (
-        abs(one.quality.seconds - other.quality.seconds) <= SECONDS_APART
-        or float(one.vector @ other.vector) >= LEAST_COSINE
-    )
-    return may_be_copy and not have_same_samples(one, other)
+def _references_to_compare(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> set[str]:
+    own = encoded[clone.synthesized]
+    apart: dict[str, float] = {}
+    cosines: dict[str, float] = {}
+    for path in clone.references:
+        other = encoded.get(path)
+        if other is None or have_same_samples(own, other):
+            continue
+        if max(own.quality.seconds, other.quality.seconds) > LONGEST_SECONDS:
+            continue
+        apart[path] = abs(own.quality.seconds - other.quality.seconds)
+        cosines[path] = float(own.vector @ other.vector)
+    nearest = sorted(apart, key=apart.__getitem__)[:MOST_REFERENCES]
+    alike = sorted(cosines, key=cosines.__getitem__, reverse=True)[:MOST_REFERENCES]
+    return {path for path in nearest if apart[path] <= SECONDS_APART} | {
+        path for path in alike if cosines[path] >= LEAST_COSINE
+    }
 
 
 def copies(pairs: Iterable[Pair]) -> set[Pair]:
@@ -73,10 +89,10 @@ def copies(pairs: Iterable[Pair]) -> set[Pair]:
 def _load(pair: Pair) -> Sequence[Wave]:
     """Both waves (T,) at `RATE`, without their lowest frequencies; nothing if one is unreadable."""
     try:
-        decoded = [decode(path) for path in pair]
+        waves = [resample(*decode(path), RATE) for path in pair]
     except AudioError:
         return ()
-    return [np.diff(resample(wave, rate, RATE), prepend=0) for wave, rate in decoded]
+    return [np.diff(wave, prepend=np.float32(0)) for wave in waves]
 
 
 def highest_correlation(one: Wave, other: Wave) -> float:

@@ -40,8 +40,8 @@ from timbral.scoring.trial_speakers import GUESSED, speakers_of
 __all__ = ["Comparison", "Difference", "compare"]
 
 
-SCORES_AGREE = 1e-4
-"""largest relative difference of scores of one pair that rounding may cause"""
+SCORES_AGREE = 1e-5
+"""largest difference of scores of one pair that rounding may cause, relative to the range of all"""
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,10 @@ def _refuse_several_scores(scored: ScoredList, keys: Ints, where: str) -> None:
     """Raise DataError if a pair has different scores: none could be matched with the other's."""
     order = np.argsort(keys, kind="stable")
     scores = scored.scores[order]
-    differs = (np.diff(keys[order]) == 0) & ~np.isclose(scores[1:], scores[:-1], SCORES_AGREE)
+    finite = scores[np.isfinite(scores)]
+    rounding = SCORES_AGREE * float(np.ptp(finite)) if finite.size else 0.0
+    agree = np.isclose(scores[1:], scores[:-1], rtol=0, atol=rounding)
+    differs = (np.diff(keys[order]) == 0) & ~agree
     if differs.any():
         at = int(np.flatnonzero(differs)[0])
         trials, row = scored.trials, int(order[at])

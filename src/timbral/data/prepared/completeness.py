@@ -17,7 +17,7 @@ UTTERANCES = "utterances.parquet"
 
 def is_complete(folder: Path, format: str) -> bool:
     """Whether the table and all data it refers to are there, as far as names and sizes tell."""
-    if not (folder / UTTERANCES).exists():
+    if not all((folder / name).exists() for name in (UTTERANCES, "store.json")):
         return False
     try:
         if FORMATS[format].file_name is None:
