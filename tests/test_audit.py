@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from conftest import Ask
 from timbral import api
 from timbral.checkpoints.download import downloaded_folder
 from timbral.embeddings.audit.duplicates import find_duplicates
-from timbral.embeddings.audit.findings import audit, notes
+from timbral.embeddings.audit.findings import KINDS, audit, not_searched, notes
 from timbral.embeddings.audit.mislabeled import check_labels
 from timbral.embeddings.audit.same_speaker import find_same_speakers
 from timbral.embeddings.audit.shared_speaker import find_shared_speakers
@@ -144,6 +145,26 @@ def test_small_corpora_have_no_findings() -> None:
     for speakers in (["a"], ["a", "a"], ["a", "b"], ["a", "a", "b", "b", "b"]):
         table = table_of(rng.normal(size=(len(speakers), 8)), speakers, np.ones(len(speakers)))
         assert audit(table).num_rows == 0
+
+
+def test_what_a_small_corpus_cannot_show_is_told(tmp_path: Path, ask: Ask) -> None:
+    """No findings in it would look like no faults."""
+    assert not_searched(audit(corpus_table())) == {}
+    pairs = table_of(
+        np.random.default_rng(0).normal(size=(20, 8)), [f"s{row // 2}" for row in range(20)],
+        np.ones(20),
+    )  # fmt: skip
+    assert set(not_searched(audit(pairs))) == {"same-speaker", "mixed-speaker", "duplicate"}
+    alone = pairs.slice(0, 1)
+    assert set(not_searched(audit(alone))) == set(KINDS) - {"shared-speaker", "second-speaker"}
+    pyarrow.parquet.write_table(pairs, tmp_path / "utterances.parquet")
+    answer = ask("audit", tmp_path)
+    assert "utterances nearer to another speaker than to their own: 0" in answer.out
+    assert "pairs of files" not in answer.out
+    assert "needs 100 pairs of recordings of one speaker, here are 10" in answer.err
+    assert set(not_searched(pyarrow.parquet.read_table(tmp_path / "audit.parquet"))) == {
+        "same-speaker", "mixed-speaker", "duplicate",
+    }  # fmt: skip
 
 
 def test_written_and_marked_on_the_map(tmp_path: Path) -> None:

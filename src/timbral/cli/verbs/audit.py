@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ NEEDS = {
     "shared-speaker": "speakers that are in another corpus, too (--other EMBEDDINGS)",
     "second-speaker": "recordings in which a second speaker talks (--encoder ENCODER)",
 }
-"""what is searched for only if an option is given"""
+"""what is searched for only if an option is given, with the option"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def run(
     example: timbral audit embeddings
     """
     from timbral import api
+    from timbral.embeddings.audit.findings import KINDS, not_searched
     from timbral.embeddings.audit.findings_file import findings_path
 
     encoder, corpus = recordings.encoder, recordings.corpus
@@ -102,11 +103,14 @@ def run(
             embeddings, target, min_probability=min_probability, other=other, encoder=embedder,
             corpus=corpus, failures=failures, progress=advance,
         )  # fmt: skip
-    passed_over = {"shared-speaker": other is None, "second-speaker": encoder is None}
-    _print_findings(found.to_pylist(), [kind for kind, so in passed_over.items() if so], show)
-    print(f"all of them: {target}, {target.with_suffix('.csv')}")
-    if others := [NEEDS[kind] for kind, so in passed_over.items() if so]:
-        print(f"not looked for: {', '.join(others)}", file=sys.stderr)
+    passed_over = {kind: f"{KINDS[kind]} ({why})" for kind, why in not_searched(found).items()}
+    for kind, given in {"shared-speaker": other, "second-speaker": encoder}.items():
+        if given is None:
+            passed_over[kind] = NEEDS[kind]
+    _print_findings(found.to_pylist(), passed_over, show)
+    print(f"findings: {target}, {target.with_suffix('.csv')}")
+    for what in passed_over.values():
+        print(f"not looked for: {what}", file=sys.stderr)
     return _report_failures(failures)
 
 
@@ -115,9 +119,9 @@ def _no_progress(done: int, total: int) -> None:
 
 
 def _print_findings(
-    findings: Sequence[dict[str, Any]], passed_over: Sequence[str], show: int
+    findings: Sequence[dict[str, Any]], passed_over: Container[str], show: int
 ) -> None:
-    """Print how many findings of each kind there are, and the first `show` of each."""
+    """Print how many findings of each kind that was searched for, and the first `show` of each."""
     from timbral.embeddings.audit.findings import KINDS
 
     for kind, what in KINDS.items():

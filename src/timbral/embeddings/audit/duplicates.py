@@ -10,13 +10,15 @@ import numpy as np
 
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["Duplicate", "find_duplicates"]
+__all__ = ["LEAST_PAIRS", "Duplicate", "find_duplicates"]
 
 LENGTH_TOLERANCE, PADDING_SECONDS = 0.01, 0.05
 """how much the lengths of duplicates may differ: a fraction of the length, and the padding of
 codecs"""
 MAX_PAIRS = 200_000
 """pairs of one speaker's utterances from which distances by chance are learned"""
+LEAST_PAIRS = 100
+"""least number of such pairs; fewer do not tell what is near by chance"""
 EXPECTED_DUPLICATES = 0.01
 """expected number of duplicates in a corpus, before any pair is compared; the nearest pair of a
 corpus without duplicates is at λ = 1 on average"""
@@ -52,7 +54,7 @@ def find_duplicates(
     allocated for them: 50,000 utterances have 1.2 billion pairs, of which 1 % are candidates.
     """
     distances, similar_length = _chance(vectors, seconds, rows_of_speakers)
-    if len(distances) < 100:
+    if len(distances) < LEAST_PAIRS:
         return
     low, high = np.quantile(distances, [0.01, 0.05])
     power = math.log(5.0) / max(math.log(high / max(low, 1e-9)), 1e-3)

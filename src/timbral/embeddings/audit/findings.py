@@ -9,6 +9,7 @@ works differently). It is only as good as the encoder and these imitations.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from timbral.embeddings.audit.duplicates import find_duplicates
+from timbral.embeddings.audit import mixed_speaker, same_speaker
+from timbral.embeddings.audit.duplicates import LEAST_PAIRS, find_duplicates
 from timbral.embeddings.audit.mislabeled import check_labels
 from timbral.embeddings.audit.mixed_speaker import find_mixed_speakers
 from timbral.embeddings.audit.same_speaker import find_same_speakers
@@ -28,7 +30,7 @@ from timbral.embeddings.vectors import centered
 from timbral.io.outputs import FileKind
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["FINDINGS", "KINDS", "audit", "notes", "when_talking"]
+__all__ = ["FINDINGS", "KINDS", "audit", "not_searched", "notes", "when_talking"]
 
 KINDS = {
     "mislabeled": "utterances nearer to another speaker than to their own",
@@ -59,6 +61,8 @@ smaller cluster. For a second speaker, `cosine` is between the two parts of the 
 changes at `moment_seconds`, and `second_voice` is the second speaker's side: before or after."""
 
 FINDINGS = FileKind("a table of findings", frozenset(SCHEMA.names))
+NOT_SEARCHED = b"not_searched"
+"""key of the schema's metadata: what the corpus is too small for, see `not_searched`"""
 
 
 def audit(
@@ -74,7 +78,7 @@ def audit(
     both; with the `parts` of recordings, also those in which a second speaker talks.
 
     The label of a speaker's only utterance cannot be checked. Other kinds of findings need speakers
-    with several utterances, too.
+    with several utterances, too; `not_searched` tells those for which there are too few.
     """
     corpus = _Corpus.of(table)
     searches = (
@@ -88,7 +92,35 @@ def audit(
         rows += _shared_speakers(corpus, table, other, min_probability)
     if parts is not None:
         rows += _second_speakers(corpus, parts, min_probability)
-    return pa.Table.from_pylist(rows, SCHEMA)
+    missing = _too_few(np.array([len(rows) for rows in corpus.rows_of_speakers]))
+    return pa.Table.from_pylist(rows, SCHEMA.with_metadata({NOT_SEARCHED: json.dumps(missing)}))
+
+
+def not_searched(findings: pa.Table) -> dict[str, str]:
+    """The kinds of findings for which the corpus of a table of findings is too small, so that none
+    was found whatever is in it, and what each of them needs.
+    """
+    metadata: dict[bytes, bytes] = findings.schema.metadata or {}
+    kinds: dict[str, str] = json.loads(metadata.get(NOT_SEARCHED, b"{}"))
+    return kinds
+
+
+def _too_few(counts: Ints) -> dict[str, str]:
+    """What kinds of findings need that a corpus with so many utterances of each speaker (S,)
+    does not have.
+    """
+    missing = {}
+    if len(counts) < 2 or counts.max() < 2:
+        missing["mislabeled"] = "needs two speakers, one of them with two recordings"
+    for kind, module in {"same-speaker": same_speaker, "mixed-speaker": mixed_speaker}.items():
+        speakers, each = module.LEAST_SPEAKERS, module.MIN_UTTERANCES
+        if (found := int((counts >= each).sum())) < speakers:
+            needs = f"needs {speakers} speakers with {each} recordings or more, here are {found}"
+            missing[kind] = needs
+    if (pairs := int((counts * (counts - 1) // 2).sum())) < LEAST_PAIRS:
+        needs = f"needs {LEAST_PAIRS} pairs of recordings of one speaker, here are {pairs}"
+        missing["duplicate"] = needs
+    return missing
 
 
 @dataclass(frozen=True)

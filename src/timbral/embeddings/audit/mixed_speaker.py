@@ -19,6 +19,8 @@ MERGED_PAIRS = 400
 MIN_FRACTION = 0.1
 """least fraction of a label's utterances that a second speaker must have, and two at least"""
 MIN_UTTERANCES = 4
+LEAST_SPEAKERS = 4
+"""least number of labels with `MIN_UTTERANCES`, which are merged in pairs"""
 PRIOR = 0.01
 
 
@@ -42,7 +44,7 @@ def find_mixed_speakers(
     imitated by merging pairs of speakers.
     """
     large = [code for code, rows in enumerate(rows_of_speakers) if len(rows) >= MIN_UTTERANCES]
-    if len(large) < 4:
+    if len(large) < LEAST_SPEAKERS:
         return
     rng = np.random.default_rng(0)
     pairs = [rng.choice(large, 2, replace=False) for _ in range(MERGED_PAIRS)]

@@ -22,6 +22,8 @@ BLOCK_ROWS = 256
 MIN_UTTERANCES = 4
 """least number of utterances of the speakers that are split in two, to learn what one speaker under
 two labels looks like"""
+LEAST_SPEAKERS = 2
+"""least number of such speakers"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def find_same_speakers(
     probable enough are computed again.
     """
     halves = [_halves(rows, sessions) for rows in rows_of_speakers if len(rows) >= MIN_UTTERANCES]
-    if len(halves) < 2:  # checked first, because comparing all pairs takes long
+    if len(halves) < LEAST_SPEAKERS:  # checked first, because comparing all pairs takes long
         return
     same = [float(unit_mean(vectors[one]) @ unit_mean(vectors[two])) for one, two in halves]
     means = np.stack([unit_mean(vectors[rows]) for rows in rows_of_speakers])
