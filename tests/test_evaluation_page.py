@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import timbral
@@ -58,6 +59,15 @@ def test_page_without_errors(tmp_path: Path) -> None:
     assert "x &amp; y" in page
     assert "<b>" not in page
     assert "guessed" not in page
+    assert "<th>speaker of</th>" in page
+    of_each = {"a": "one", "<b>": "one", "c": "<two>", "d": "<two>"}
+    named = pa.array([of_each[name] for name in scored.trials.names.to_pylist()])
+    known = replace(done, speaker_names=named)
+    write_evaluation_page(tmp_path / "p.html", "x & y", figures, known, ["x"] * 4)
+    page = (tmp_path / "p.html").read_text("utf-8")
+    assert "<th>speaker</th>" in page
+    assert "<td>one</td>" in page
+    assert "<td>&lt;two&gt;</td>" in page
     wide = replace(figures, eer_interval=Interval(0.0, 0.1), interval_note=GUESSED)
     write_evaluation_page(tmp_path / "p.html", "x & y", wide, done, ["x"] * 4)
     page = (tmp_path / "p.html").read_text("utf-8")

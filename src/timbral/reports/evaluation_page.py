@@ -104,7 +104,7 @@ def write_evaluation_page(
         "</div>",
         _by_condition(done.conditions),
         _worst(figures, scored, locations),
-        _by_speaker(figures, scored, done.speakers),
+        _by_speaker(figures, done),
     ]
     with atomic_write(path) as temporary:
         page = PAGE.format(title=escape(title), body="".join(sections))
@@ -225,31 +225,32 @@ def _worst(figures: Figures, scored: ScoredList, locations: Sequence[str]) -> st
     return "".join(sections)
 
 
-def _by_speaker(figures: Figures, scored: ScoredList, speakers: Ints) -> str:
+def _by_speaker(figures: Figures, done: ListScores) -> str:
     """Errors of each speaker at the threshold of the EER, worst speakers first."""
-    trials = scored.trials
+    scored, speakers, trials = done.scored, done.speakers, done.scored.trials
     first, second = speakers[trials.first], speakers[trials.second]
     count = int(speakers.max()) + 1
     accepted = scored.scores >= figures.threshold
     target = trials.labels == 1
     totals, errors = _counts(first, second, target, ~accepted, count)
     others, accepts = _counts(first, second, ~target, accepted, count)
-    names = trials.names.to_pylist()
-    example = {int(speakers[row]): str(names[row]) for row in range(len(names) - 1, -1, -1)}
+    is_guessed = done.speaker_names is None
+    names = (trials.names if done.speaker_names is None else done.speaker_names).to_pylist()
+    name_of = {int(speakers[row]): str(names[row]) for row in range(len(names) - 1, -1, -1)}
     rate = np.divide(errors, np.maximum(totals, 1)) + np.divide(accepts, np.maximum(others, 1))
     order = [
         code for code in np.argsort(-rate, kind="stable").tolist() if totals[code] + others[code]
     ]
     rows = [
         (
-            example[code],
+            name_of[code],
             f"{errors[code]:,} of {totals[code]:,}",
             f"{accepts[code]:,} of {others[code]:,}",
         )
         for code in order[:MAX_SPEAKERS]
     ]
     note = f", the worst {MAX_SPEAKERS}" if len(order) > MAX_SPEAKERS else ""
-    head = ("speaker of", "misses", "false accepts")
+    head = ("speaker of" if is_guessed else "speaker", "misses", "false accepts")
     return f"<h2>Speakers{note}</h2>{html_table(rows, head)}"
 
 

@@ -63,6 +63,8 @@ class ListScores:
     """the trials' llrs; None without a calibration"""
     note: str = ""
     """remarks on the list and the cohort; else empty"""
+    speaker_names: pa.Array | None = None
+    """the speaker of each name of the list (K,), strings; None if they are guessed"""
 
 
 def score_list(
@@ -87,7 +89,8 @@ def score_list(
     listed, left_out, missing = _with_vectors(listed, recordings, rows, table, options.skip_missing)
     cohort, unchecked = _read_cohort(recordings, table, rows, options)
     scores = _scores(listed, recordings, table, rows, options, cohort)
-    speakers = _speakers(listed, recordings, table, rows, options)
+    names = _speaker_names(listed, recordings, table, rows, options)
+    speakers = _speakers(listed, recordings, names)
     scored = ScoredList(listed, scores)
     calibrated = None
     if options.calibration is not None:
@@ -98,13 +101,14 @@ def score_list(
     conditions: tuple[Condition, ...] = ()
     if listed.is_labeled:
         sides = speakers[listed.first], speakers[listed.second]
-        guessed = options.speakers is None and table.speakers is None
-        figures = _list_figures(scored, sides, calibrated, guessed, options)
+        figures = _list_figures(scored, sides, calibrated, names is None, options)
         values = _values(recordings, table, rows, options)
         conditions = figures_by_condition(scored, calibrated, speakers, values, figures, options)
     of_itself = remarks_on_self_comparisons(listed) if recordings.are_single else []
     note = "; ".join(filter(None, (*of_itself, *remarks_on_pairs(listed), unchecked)))
-    return ListScores(scored, figures, speakers, left_out, missing, conditions, calibrated, note)
+    return ListScores(
+        scored, figures, speakers, left_out, missing, conditions, calibrated, note, names
+    )
 
 
 def _read_cohort(
@@ -263,18 +267,24 @@ def _pair_scores(
     return score_normalized(cosines, first, second, statistics)
 
 
-def _speakers(
+def _speaker_names(
     trials: TrialList,
     recordings: NamedRecordings,
     vectors: NamedVectors,
     rows: Ints,
     options: ScoreOptions,
-) -> Ints:
-    """Speaker number of each name of the list (K,)."""
-    models = None if recordings.are_single else recordings
+) -> pa.Array | None:
+    """The speaker of each name of the list (K,), strings; None if nothing tells them."""
     if options.speakers is not None:
-        return numbered(speaker_names(trials.names, options.speakers, models))
+        models = None if recordings.are_single else recordings
+        return speaker_names(trials.names, options.speakers, models)
     if vectors.speakers is None:
-        return speakers_from_targets(trials, models)
-    each = vectors.speakers.take(pa.array(rows, mask=rows < 0))
-    return numbered(one_of_each(each, recordings))
+        return None
+    return one_of_each(vectors.speakers.take(pa.array(rows, mask=rows < 0)), recordings)
+
+
+def _speakers(trials: TrialList, recordings: NamedRecordings, names: pa.Array | None) -> Ints:
+    """Speaker number of each name of the list (K,), guessed without `names`."""
+    if names is not None:
+        return numbered(names)
+    return speakers_from_targets(trials, None if recordings.are_single else recordings)
