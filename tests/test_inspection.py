@@ -60,6 +60,8 @@ def test_inspection(voices: Path, tmp_path: Path) -> None:
         ["copy of copy.flac", "copy.flac"]
     ]
     assert (found.utterances, found.measured, len(found.rms_dbfs)) == (14, 13, 13)
+    assert "measured      13 of 14 utterances\n" in describe(found)
+    assert "2 in 1 group with equal content" in describe(found)
     assert not set(reasons) & {Path(row.path).stem for row in scan_corpus("folder", voices)}
 
 
@@ -92,6 +94,7 @@ def test_inspection_of_prepared_data(voices: Path, tmp_path: Path) -> None:
             r"utterances    7, \d\d\.\d s\nspeakers      1, with 7 utterances each\n", text
         )
         assert "utterances per speaker 7, all of them" in text
+        assert ("measured      every utterance\n" in text) == (format != "npy")
         write_inspection(found, tmp_path / "page.html")
         page = (tmp_path / "page.html").read_text()
         assert "default-src 'none'" in page
@@ -201,7 +204,7 @@ def test_sessions_are_counted_where_they_are_named(tmp_path: Path, voices: Path)
     found = inspect_data(Manifest.of(named))
     assert re.search("sessions +2\n", describe(found))
     write_inspection(found, tmp_path / "page.html")
-    assert "<h2>RMS level (dBFS)</h2>" in (tmp_path / "page.html").read_text()
+    assert "<h2>RMS level (dBFS), number of utterances</h2>" in (tmp_path / "page.html").read_text()
 
 
 def test_ticks_have_room() -> None:

@@ -35,7 +35,7 @@ def test_from_a_folder_to_a_list_and_back(voices: Path, tmp_path: Path, ask: Ask
     assert ask("prepare", *words).out.startswith("was complete already: 48 utterances")
     shown = ask("inspect", mel, "--output", tmp_path / "page.html")
     assert (shown.code, without_progress(shown.err)) == (0, "")
-    assert "what          precomputed mels\nutterances    48, " in shown.out
+    assert "kind          precomputed mels\nutterances    48, " in shown.out
     assert (tmp_path / "page.html").exists()
 
 

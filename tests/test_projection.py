@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from timbral.errors import ConfigError, DataError, MissingExtraError
-from timbral.plots import projection
+from timbral.plots import projection, scatter
 from timbral.plots.palette import palette
 from timbral.plots.projection import project
 from timbral.plots.scatter import draw_scatter
@@ -160,3 +160,22 @@ def test_palette_never_repeats_a_color(count: int) -> None:
     assert len(set(colors)) == len(colors) == count
     assert all(len(color) == 7 and int(color[1:], 16) >= 0 for color in colors)
     assert palette(count) == colors
+
+
+def test_names_on_the_plot_are_inside_of_it_and_not_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    drawn = []
+    monkeypatch.setattr(scatter, "save_png", lambda figure, path: drawn.append(figure))
+    points = np.array([[0, 0], [1, 1], [2, 0]], dtype=np.float32)
+    draw_scatter(points, ["x" * 100, "a name of 24 characters.", "y" * 24], tmp_path / "map.png")
+    axes = drawn[0].axes[0]
+    assert {label.get_text() for label in axes.texts} == {
+        "x" * 23 + "…", "a name of 24 characters.", "y" * 24,
+    }  # fmt: skip
+    frame = axes.get_window_extent()
+    for label in axes.texts:
+        box = label.get_window_extent()
+        assert box.x0 >= frame.x0 - 1
+        assert box.x1 <= frame.x1 + 1

@@ -83,6 +83,24 @@ def test_of_many_speakers_those_are_named_that_fit(tmp_path: Path) -> None:
     assert len(set(shapes)) == 5
 
 
+def test_rings_of_findings_fade_with_the_points_that_are_not_chosen(tmp_path: Path) -> None:
+    points = [
+        Point(f"u{row}", f"speaker {row}", "", float(row), 0.0, refusal="no sound", note="copy?")
+        for row in range(2)
+    ]
+    write_voice_map(points, tmp_path / "map.html", title="Voice map")
+    choose = "document.querySelector('#speakers button').click()"
+    # a ring around a point of 8 pixels; the first that is drawn to its right
+    rings = (
+        f"[0, 1].map((i) => Math.max(...[5, 6, 7, 8, 9].map((x) => "
+        f"{{ const [r, g] = {PIXEL}(i, x); return r - g }})))"
+    )
+    both, _, chosen = look(tmp_path / "map.html", rings, choose, rings)
+    assert min(both) > 100
+    assert chosen[0] > 100
+    assert chosen[1] < 70
+
+
 def test_points_are_colored_by_any_column(tmp_path: Path) -> None:
     column = MapColumn("room", ["<b>hall</b>", "studio"], [0, 1, 0] * 4)
     choose = (

@@ -18,6 +18,8 @@ __all__ = ["draw_scatter"]
 
 MAX_NAMES = 60
 """more names hide the points"""
+LONGEST_NAME = 24
+"""characters of a name; longer ones are cut"""
 MARKERS = ("o", "^", "s", "D", "v")
 COLORS_PER_MARKER = 20
 """more colors cannot be distinguished with one marker"""
@@ -99,15 +101,18 @@ def _write_names(
     points: Vectors,
     speaker_of_point: Ints,
 ) -> None:
-    """Write each name next to its speaker's median, on the first side without another name."""
+    """Write each name inside of the plot, on the first side of its speaker's median that is free of
+    other names.
+    """
     from matplotlib.colors import to_rgb
     from matplotlib.patheffects import withStroke
 
     axes.figure.draw_without_rendering()  # text can be measured only after the layout
+    frame = axes.get_window_extent()
     boxes: list[Any] = []
     for index, name in enumerate(names):
         label = axes.annotate(
-            name,
+            name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…",
             np.median(points[speaker_of_point == index], axis=0),
             (0, 0),
             textcoords="offset points",
@@ -124,6 +129,10 @@ def _write_names(
         for offset in ((0, 12), (0, -12), (sideways, 0), (-sideways, 0), (0, 22), (0, -22)):
             label.set_position(offset)
             box = label.get_window_extent()
+            inward = max(frame.x0 - box.x0, 0.0) + min(frame.x1 - box.x1, 0.0)  # pixels
+            if inward:
+                label.set_position((offset[0] + 72 * inward / axes.figure.dpi, offset[1]))
+                box = label.get_window_extent()
             if not any(box.overlaps(other) for other in boxes):
                 break
         boxes.append(box)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from timbral.data.corpora.passed_over import describe_passed_over
-from timbral.data.inspect.inspection import Inspection
+from timbral.data.inspect.inspection import MEASURED_UTTERANCES, Inspection
 from timbral.io.durations import duration
 from timbral.io.files import atomic_write
 from timbral.io.outputs import FileKind
@@ -23,6 +23,7 @@ INSPECTION_PAGE = FileKind("a page that `inspect` wrote", signature=b'content="t
 
 BARS = "▁▂▃▄▅▆▇█"
 MAX_ROWS = 1_000
+PER_SPEAKER = "utterances per speaker"
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -41,7 +42,10 @@ td, th {{ text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px sol
   vertical-align: top; overflow-wrap: anywhere }}
 svg {{ width: 100%; max-width: 40rem; height: auto }} rect {{ fill: #3b6ea5 }}
 text {{ font: 11px system-ui, sans-serif; fill: currentColor }}
-@media (max-width: 40rem) {{ text {{ font-size: 15px }} }}
+@media (max-width: 40rem) {{ text {{ font-size: 15px }} .listed th {{ display: none }}
+  .listed td {{ display: block; border: 0; padding: 0 }}
+  .listed td:last-child {{ border-bottom: 1px solid #8888; padding-bottom: .4rem }}
+  .listed td:first-child {{ font-weight: 600; padding-top: .4rem }} }}
 @media (prefers-color-scheme: dark) {{ body {{ color: #eee; background: #1d1d1f }}
   td, th {{ border-color: #444 }} rect {{ fill: #7fb0e0 }} }}
 </style></head><body><h1>{title}</h1>{body}</body></html>
@@ -54,21 +58,29 @@ def facts(inspection: Inspection) -> dict[str, str]:
     groups = inspection.duplicates
     counted = inspection.suspects_by_kind().most_common()
     suspects = ", ".join(f"{kind} ({count:,})" for kind, count in counted)
+    copies = f"{sum(map(len, groups)):,} in {_groups(len(groups))} with equal content"
     lines = {
-        "what": inspection.kind,
+        "kind": inspection.kind,
         "utterances": f"{inspection.utterances:,}, {duration(3600 * inspection.hours)}",
         "speakers": f"{inspection.speakers:,}, with {_per_speaker(inspection.per_speaker)}",
         "sessions": f"{inspection.sessions:,}" if inspection.sessions else "none",
         "rates": rates or "unknown",
-        "duplicates": f"{sum(map(len, groups)):,} in {_groups(len(groups))} with equal content",
+        "duplicates": copies if groups else "none",
         "suspicious": suspects or "nothing",
     }
     if inspection.passed_over:
         lines["other files"] = describe_passed_over(inspection.passed_over)
     if inspection.measured:
-        noun = "utterance" if inspection.measured == 1 else "utterances, evenly spread"
-        lines["measured"] = f"{inspection.measured:,} {noun}"
+        lines["measured"] = _measured(inspection.measured, inspection.utterances)
     return lines
+
+
+def _measured(measured: int, utterances: int) -> str:
+    """How many of the utterances have a level, and how they were chosen."""
+    if measured == utterances:
+        return "every utterance" if utterances > 1 else "the utterance"
+    spread = ", evenly spread" if utterances > MEASURED_UTTERANCES else ""
+    return f"{measured:,} of {utterances:,} utterances{spread}"
 
 
 def _groups(number: int) -> str:
@@ -80,14 +92,14 @@ def _per_speaker(counts: Ints) -> str:
     fewest, most = int(counts.min()), int(counts.max())
     if fewest == most:
         return f"{most:,} {'utterance' if most == 1 else 'utterances'} each"
-    return f"{fewest:,} to {most:,} utterances, {np.median(counts):.0f} (median)"
+    return f"{fewest:,} to {most:,} utterances each (median {np.median(counts):.0f})"
 
 
 def _histograms(inspection: Inspection) -> dict[str, tuple[ArrayLike, str]]:
     charts: dict[str, tuple[ArrayLike, str]] = {"duration": (inspection.seconds, "s")}
     if inspection.rms_dbfs:
         charts["RMS level"] = (inspection.rms_dbfs, "dBFS")
-    return charts | {"utterances per speaker": (inspection.per_speaker, "")}
+    return charts | {PER_SPEAKER: (inspection.per_speaker, "")}
 
 
 def describe(inspection: Inspection) -> str:
@@ -112,7 +124,8 @@ def write_inspection(inspection: Inspection, path: Path) -> None:
     sections = [html_table(facts(inspection).items())]
     for name, (values, unit) in _histograms(inspection).items():
         head = escape(name[0].upper() + name[1:] + (f" ({unit})" if unit else ""))
-        sections.append(f"<h2>{head}</h2>")
+        counted = "speakers" if name == PER_SPEAKER else "utterances"
+        sections.append(f"<h2>{head}, number of {counted}</h2>")
         sections.append(bar_chart(*histogram(values)))
     if inspection.duplicates:
         groups = [("<br>".join(map(escape, group)),) for group in inspection.duplicates]
@@ -121,7 +134,8 @@ def write_inspection(inspection: Inspection, path: Path) -> None:
         shown = [(item.utterance, item.reason, item.path) for item in inspection.suspects]
         note = f", the first {MAX_ROWS:,}" if len(shown) > MAX_ROWS else ""
         sections.append(f"<h2>Suspicious recordings{note}</h2>")
-        sections.append(html_table(shown[:MAX_ROWS], ("utterance", "why", "path")))
+        listed = html_table(shown[:MAX_ROWS], ("utterance", "why", "path"))
+        sections.append(f'<div class="listed">{listed}</div>')
     with atomic_write(path) as temporary:
         page = PAGE.format(title=escape(inspection.source), body="".join(sections))
         temporary.write_text(page, "utf-8")

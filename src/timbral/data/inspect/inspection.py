@@ -27,7 +27,7 @@ from timbral.data.manifest import Manifest
 from timbral.errors import AudioError
 from timbral.io.types import Floats, Ints, Progress
 
-__all__ = ["Inspection", "Suspect", "SuspectKind", "inspect_data"]
+__all__ = ["MEASURED_UTTERANCES", "Inspection", "Suspect", "SuspectKind", "inspect_data"]
 
 MEASURED_UTTERANCES = 2_000
 """utterances whose waves are measured, spread evenly over the data"""
