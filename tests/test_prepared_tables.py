@@ -99,3 +99,39 @@ def test_lost_files_are_prepared_again(
     (data / "store.json").unlink()
     assert not prepare(tmp_path / "corpus", data, format=format).reused
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == whole
+
+
+def test_a_lost_list_of_failures_is_written_again(voices: Path, tmp_path: Path) -> None:
+    voice = shutil.copytree(min(voices.iterdir()), tmp_path / "corpus" / "voice")
+    (voice / "broken.wav").write_bytes(b"no audio")
+    data = tmp_path / "data"
+    prepare(tmp_path / "corpus", data)
+    failures = (data / "failures.jsonl").read_bytes()
+    assert b"broken.wav" in failures
+    (data / "failures.jsonl").unlink()
+    assert not prepare(tmp_path / "corpus", data).reused
+    assert (data / "failures.jsonl").read_bytes() == failures
+
+
+def test_without_their_plan_data_are_not_replaced(voices: Path, copy: Path) -> None:
+    (copy / "plan.json").unlink()
+    table = (copy / "utterances.parquet").read_bytes()
+    with pytest.raises(DataError, match=r"has lost its plan\.json"):
+        prepare(voices, copy)
+    assert (copy / "utterances.parquet").read_bytes() == table
+
+
+def test_without_the_times_of_recordings_all_are_compared(voices: Path, tmp_path: Path) -> None:
+    voice = shutil.copytree(min(voices.iterdir()), tmp_path / "corpus" / "voice")
+    first, second = sorted(voice.iterdir())[:2]
+    data = tmp_path / "data"
+    prepare(tmp_path / "corpus", data)
+    times = (data / "recordings.parquet").read_bytes()
+    (data / "recordings.parquet").unlink()
+    assert prepare(tmp_path / "corpus", data).reused
+    assert (data / "recordings.parquet").read_bytes() == times
+    (data / "recordings.parquet").unlink()
+    other = second.read_bytes().ljust(first.stat().st_size, b"\0")[: first.stat().st_size]
+    first.write_bytes(other)
+    with pytest.raises(DataError, match="was prepared from another recording"):
+        prepare(tmp_path / "corpus", data)

@@ -47,8 +47,6 @@ def check_unchanged(
 
     utterances: those of the data, in its order; their sizes are known to be the same.
     """
-    if not (folder / TIMES_FILE).exists():
-        return
     now = [written_ns(row.path) for row in utterances]
     written_since = _read_times(folder / TIMES_FILE, len(now)) != np.array(now, np.int64)
     if not written_since.any():
@@ -69,7 +67,9 @@ def check_unchanged(
 
 
 def _read_times(path: Path, count: int) -> NDArray[np.int64]:
-    """When each recording was written; -1 for all if the file is damaged, so all are compared."""
+    """When each recording was written; -1 for all if the file is damaged or lost, so all are
+    compared.
+    """
     try:
         times = pa.parquet.read_table(path)["mtime_ns"].cast(pa.int64())
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, MemoryError):

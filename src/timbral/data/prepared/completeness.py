@@ -9,15 +9,16 @@ from timbral.data.prepared.store import Store
 from timbral.data.prepared.table_columns import read_columns
 from timbral.errors import DataError
 
-__all__ = ["UTTERANCES", "is_complete"]
+__all__ = ["FAILURES", "UTTERANCES", "is_complete"]
 
+FAILURES = "failures.jsonl"
 UTTERANCES = "utterances.parquet"
 """the table, which is written last"""
 
 
 def is_complete(folder: Path, format: str) -> bool:
-    """Whether the table and all data it refers to are there, as far as names and sizes tell."""
-    if not all((folder / name).exists() for name in (UTTERANCES, "store.json")):
+    """Whether all files of a preparation are there, as far as names and sizes tell."""
+    if not all((folder / name).exists() for name in (UTTERANCES, "store.json", FAILURES)):
         return False
     try:
         if FORMATS[format].file_name is None:

@@ -31,7 +31,7 @@ from timbral.data.corpora.recognition import AUTO
 from timbral.data.file_state import file_size, written_ns
 from timbral.data.manifest import Manifest, Utterance, sorted_manifest
 from timbral.data.prepared.changes import check_unchanged, write_times
-from timbral.data.prepared.completeness import UTTERANCES, is_complete
+from timbral.data.prepared.completeness import FAILURES, UTTERANCES, is_complete
 from timbral.data.prepared.default_trim import default_trim
 from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.prepared.further import ROWS_AT_ONCE, prepared_writer, update_further
@@ -184,6 +184,11 @@ def _claim(folder: Path, utterances: Manifest, preprocessing: Preprocessing, for
                 f"{folder}: contains data prepared from other recordings or with other settings; "
                 "choose another `output`, or delete this folder first"
             )
+    elif (folder / UTTERANCES).exists():
+        raise DataError(
+            f"{folder}: has lost its plan.json, so it is unknown which recordings its data are "
+            "from; choose another `output`, or delete this folder first"
+        )
     else:
         write_json(plan_path, plan)
     return hashlib.sha256(json.dumps(plan).encode()).hexdigest()
@@ -289,12 +294,12 @@ def _finish(folder: Path, utterances: Manifest, preprocessing: Preprocessing, fo
     indexes = [_index_path(folder, shard) for shard in range(_num_shards(utterances))]
     totals = Totals()
     listed = [failure.as_dict() for failure in utterances.failures]
-    write_jsonl(folder / "failures.jsonl", chain(listed, _failures(indexes, totals)))
+    write_jsonl(folder / FAILURES, chain(listed, _failures(indexes, totals)))
     if totals.failures == len(utterances):
         first = next(_failures(indexes, Totals()))
         raise DataError(
             f"none of the {len(utterances)} recordings could be used; the first: "
-            f"{first['path']}: {first['reason']}; all of them: {folder / 'failures.jsonl'}"
+            f"{first['path']}: {first['reason']}; all of them: {folder / FAILURES}"
         )
     speakers: set[str] = set()
     schema = FORMATS[format].table
