@@ -200,7 +200,9 @@ def test_one_channel_of_a_call_is_no_risk(ask: Ask, folder: Path) -> None:
     assert (answer.code, len(answer.out.splitlines())) == (0, 1)
     assert "#channel=1: " in answer.out
     assert answer.out.rstrip().endswith("mono")
-    mono = ask("check", folder / "good.wav", "--channel", "2", "--exit-code")
+    both = ask("check", folder / "good.wav", folder / "channels-differ.wav", "--channel", "2")
+    assert (both.code, both.out.count("#channel")) == (0, 1)
+    mono = ask("check", folder / "good.wav", "--channel", "1", "--exit-code")
     assert (mono.code, "#channel" in mono.out) == (0, False)
     with pytest.raises(timbral.ConfigError, match="counted from 1"):
         timbral.check(folder / "good.wav", channel=0)

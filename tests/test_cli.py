@@ -300,6 +300,23 @@ def test_a_recording_that_cannot_be_used_is_exit_code_1(
         assert "bad.wav: cannot be read as audio" in answer.err
 
 
+@pytest.mark.parametrize("verb", ["verify", "identify", "enroll", "check"])
+def test_arguments_that_fit_no_recording_are_exit_code_2(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path, verb: str
+) -> None:
+    """A missing recording, and the second channel of recordings with one."""
+    gallery = tmp_path / "g.db"
+    first, second, third = sorted(voices.glob("*/*.ogg"))[:3]
+    assert ask("enroll", gallery, "one", third, "--encoder", run, "--force").code == 0
+    words = {"verify": [run], "identify": [gallery], "enroll": [gallery, "two"], "check": []}[verb]
+    answer = ask(verb, *words, first, tmp_path / "gone.wav")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"error: {tmp_path / 'gone.wav'}: no such file" in answer.err
+    answer = ask(verb, *words, f"{first}#t=0,1", second, "--channel", "2")
+    assert (answer.code, answer.out) == (2, "")
+    assert "--channel 2: all of the recordings have one channel only" in answer.err
+
+
 def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:
     """Which takes seconds."""
     (tmp_path / "t.txt").write_text("1 a b\n")

@@ -323,7 +323,9 @@ def test_strangers_lower_the_rate_that_can_be_promised(
         _ = Identifier(enrolled, encoder, strangers=tmp_path / "other.parquet").rates
 
 
-def test_verb_identify(ask: Ask, enrolled: Gallery, run: Path, voices: Path) -> None:
+def test_verb_identify(
+    ask: Ask, enrolled: Gallery, run: Path, voices: Path, tmp_path: Path
+) -> None:
     folders = sorted(voices.iterdir())
     paths = [sorted(folder.iterdir())[1] for folder in folders[:2]]
     answer = ask("identify", enrolled.location, *paths, "--encoder", run, "--json", "--exit-code")
@@ -331,9 +333,11 @@ def test_verb_identify(ask: Ask, enrolled: Gallery, run: Path, voices: Path) -> 
     rows = [json.loads(line) for line in answer.out.splitlines()]
     assert [row["recording"] for row in rows] == list(map(str, paths))
     assert {row["num_voices"] for row in rows} == {6}
-    answer = ask("identify", enrolled.location, paths[0], "missing.wav", "--encoder", run)
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no audio")
+    answer = ask("identify", enrolled.location, f"file://{paths[0]}", broken, "--encoder", run)
     assert answer.code == 1
-    assert "missing.wav" in answer.err
+    assert "broken.wav: " in answer.err
     assert "cannot be said" in answer.out
     answer = ask(
         "identify", enrolled.location, paths[0], "--encoder", run, "--false-accept", "0.01"

@@ -11,6 +11,7 @@ from timbral.io.near_names import beside
 from timbral.io.storage import is_url
 
 __all__ = [
+    "check_channel",
     "check_config",
     "check_files",
     "check_folders",
@@ -27,6 +28,21 @@ def check_recordings(*paths: str | Path) -> None:
             raise AudioError(path, "no such file", "missing")
         if Path(file).is_dir():
             raise AudioError(path, "is a folder; give a recording inside it", "unreadable")
+
+
+def check_channel(channel: str, *paths: str | Path) -> None:
+    """Raise ConfigError for a second channel if every recording is known to have one only."""
+    if channel != "2":
+        return
+    from timbral.audio.decode import read_header  # imports numpy
+
+    try:
+        if any(read_header(path)[2] > 1 for path in paths):
+            return
+    except AudioError:  # a corpus, or a recording whose error is told when it is read
+        return
+    which = f"{paths[0]} has" if len(paths) == 1 else "all of the recordings have"
+    raise ConfigError(f"`channel` 2: {which} one channel only; leave this option out")
 
 
 def check_folders(*folders: str | Path | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
+from timbral.audio.segments import Segment
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     OK,
@@ -19,7 +20,7 @@ from timbral.cli.common_options import (
     load_embedder,
     option,
 )
-from timbral.cli.early_checks import check_folders
+from timbral.cli.early_checks import check_channel, check_folders
 from timbral.cli.wording import by_kind, count, name_flags
 from timbral.errors import AudioError, ConfigError
 from timbral.io.progress import bar
@@ -60,7 +61,8 @@ def run(
 
     if not recordings:
         raise ConfigError("give one or more recordings; folders and tables are allowed, too")
-    check_folders(*(given for given in recordings if "#" not in given))
+    check_folders(*(Segment.of(given).file for given in recordings))
+    check_channel(channel, *recordings)
     embedder = None if encoder is None else load_embedder(encoder, running)
     with bar("checking") as advance:
         summary = api.check(

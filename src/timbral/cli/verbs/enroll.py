@@ -21,7 +21,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import check_files, check_folders, check_recordings
+from timbral.cli.early_checks import check_channel, check_files, check_folders, check_recordings
 from timbral.cli.gallery_options import (
     GalleryCalibration,
     GalleryLocation,
@@ -57,7 +57,7 @@ def run(
     gallery: GalleryLocation,
     name: Annotated[Positional[str], option("NAME", "name of the speaker")] = "",
     recordings: Annotated[
-        Positional[tuple[Path, ...]], option("RECORDING …", "recordings of this speaker only")
+        Positional[tuple[str, ...]], option("RECORDING …", "recordings of this speaker only")
     ] = (),
     *,
     encoder: EncoderOption = None,
@@ -89,6 +89,7 @@ def run(
         speakers = _enroll_speakers(gallery, embeddings, encoder, calibration, consent, force)
         return _report_speakers(speakers, gallery, json, force)
     _check_words(gallery, name, recordings)
+    check_channel(channel, *recordings)
     seconds = announce_length(*recordings)
     embedder = _open_encoder(gallery, name, recordings, encoder, running)
     from timbral.gallery.first_enrollment import enroll_at
@@ -98,7 +99,7 @@ def run(
             enrollment = enroll_at(
                 gallery,
                 name,
-                [with_channel(str(path), channel) for path in recordings],
+                [with_channel(path, channel) for path in recordings],
                 embedder,
                 consent=consent,
                 force=force,
@@ -121,7 +122,7 @@ def _check_alone(gallery: str, name: object, others: bool) -> None:
         raise ConfigError(f"GALLERY is {gallery!r}, {found}; with `embeddings` it is the only word")
 
 
-def _check_words(gallery: str, name: str, recordings: Sequence[Path]) -> None:
+def _check_words(gallery: str, name: str, recordings: Sequence[str]) -> None:
     """Raise ConfigError for an argument that is missing or in another's place.
 
     Raises AudioError for a recording that does not exist.
@@ -135,7 +136,7 @@ def _check_words(gallery: str, name: str, recordings: Sequence[Path]) -> None:
     check_recordings(*recordings)
 
 
-def _misplaced(gallery: str, name: str, recordings: Sequence[Path]) -> str:
+def _misplaced(gallery: str, name: str, recordings: Sequence[str]) -> str:
     """Which argument is missing or in another's place; empty if none is."""
     if what := other_than_gallery(gallery):
         return f"GALLERY is {gallery!r}, {what}"
@@ -157,13 +158,13 @@ def _is_file(name: str) -> bool:
 def _open_encoder(
     gallery: str,
     name: str,
-    recordings: Sequence[Path],
+    recordings: Sequence[str],
     encoder: str | None,
     running: RunningOptions,
 ) -> Embedder:
     """The encoder that is named, or the gallery's own; a new gallery has none."""
     if encoder is None:
-        check_has_encoder(gallery, ["enroll", gallery, name, *map(str, recordings)])
+        check_has_encoder(gallery, ["enroll", gallery, name, *recordings])
         from timbral.gallery.gallery import Gallery
 
         encoder = encoder_of(Gallery(gallery))

@@ -21,7 +21,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import check_files, check_folders
+from timbral.cli.early_checks import check_channel, check_files, check_folders, check_recordings
 from timbral.cli.gallery_options import (
     GalleryCalibration,
     GalleryLocation,
@@ -43,7 +43,7 @@ UNDECIDED = 4
 
 def run(
     gallery: GalleryLocation,
-    recordings: Annotated[Positional[tuple[Path, ...]], option("RECORDING …", "to identify")],
+    recordings: Annotated[Positional[tuple[str, ...]], option("RECORDING …", "to identify")],
     *,
     encoder: Annotated[
         str | None,
@@ -76,6 +76,7 @@ def run(
     example: timbral identify gallery.db unknown.wav --false-accept 0.05
     """
     seconds = _check(gallery, recordings, calibration, strangers)
+    check_channel(channel, *recordings)
     from timbral.gallery.gallery import Gallery
 
     opened = Gallery(gallery)
@@ -86,10 +87,9 @@ def run(
         opened, embedder, top=top, false_accept=false_accept, prior=prior,
         calibration=calibration, strangers=strangers,
     )  # fmt: skip
-    paths = list(map(str, recordings))
-    given = [with_channel(path, channel) for path in paths]
-    answers = _with_clock(identifier.identify_many(given, names=paths), seconds)
-    found, failed = _print_all(answers, json, len(paths) > 1)
+    given = [with_channel(path, channel) for path in recordings]
+    answers = _with_clock(identifier.identify_many(given, names=recordings), seconds)
+    found, failed = _print_all(answers, json, len(recordings) > 1)
     if failed:
         print(f"{count(failed, 'recording')} could not be used", file=sys.stderr)
         return SOME_FAILED
@@ -98,7 +98,7 @@ def run(
 
 
 def _check(
-    gallery: str, recordings: Sequence[Path], calibration: Path | None, strangers: Path | None
+    gallery: str, recordings: Sequence[str], calibration: Path | None, strangers: Path | None
 ) -> float:
     """Check the arguments, and print that long recordings are being read.
 
@@ -106,12 +106,14 @@ def _check(
 
     Raises:
         ConfigError: the gallery or the recordings are missing
-        DataError: a file or folder does not exist
+        AudioError: a recording does not exist
+        DataError: another file or folder does not exist
     """
     if what := other_than_gallery(gallery):
         raise ConfigError(f"GALLERY comes before the recordings, but {gallery!r} is {what}")
     if not recordings:
         raise ConfigError("give one or more recordings after the gallery")
+    check_recordings(*recordings)
     check_files(calibration)
     check_folders(strangers)
     return announce_length(*recordings)

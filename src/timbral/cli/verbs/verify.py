@@ -20,7 +20,7 @@ from timbral.cli.common_options import (
     option,
     with_channel,
 )
-from timbral.cli.early_checks import check_files, check_question, check_recordings
+from timbral.cli.early_checks import check_channel, check_files, check_question, check_recordings
 from timbral.cli.long_recordings import announce_length, clock_of
 from timbral.cli.wording import count, name_flags, percent
 from timbral.errors import AudioError, ConfigError
@@ -85,6 +85,7 @@ def run(
     """
     encoder, first, second = _encoder_and_recordings(recordings)
     check_recordings(first, second)
+    check_channel(channel, first, second)
     check_files(calibration)
     check_question(threshold, false_accept, prior)
     seconds = announce_length(first, second)
