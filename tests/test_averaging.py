@@ -106,3 +106,19 @@ def test_other_files_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "c" / "thesis.tex").touch()
     with pytest.raises(DataError, match="is not empty"):
         api.average([tmp_path / "a", tmp_path / "a"], tmp_path / "c")
+
+
+def test_another_average_is_not_replaced(tmp_path: Path) -> None:
+    """The same one again is no error; files that were added to it, as a calibration, are kept."""
+    saved(tmp_path / "a", "lstm", 1)
+    saved(tmp_path / "b", "lstm", 2)
+    both = [tmp_path / "a", tmp_path / "b"]
+    digest = api.average(both, tmp_path / "c").weights_sha256
+    assert api.average(both, tmp_path / "c").weights_sha256 == digest
+    with pytest.raises(DataError, match="c: exists with other content"):
+        api.average(both, tmp_path / "c", [1, 3])
+    assert Checkpoint.read(tmp_path / "c").weights_sha256 == digest
+    (tmp_path / "c" / "calibration.json").touch()
+    with pytest.raises(DataError, match="c: exists with other content"):
+        api.average(both, tmp_path / "c")
+    assert (tmp_path / "c" / "calibration.json").exists()

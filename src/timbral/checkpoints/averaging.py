@@ -41,7 +41,7 @@ def average(
         encoder's
 
     Raises ConfigError if they cannot be averaged, DataError if `output` is one of them or holds
-    anything but a checkpoint.
+    anything but this average.
     """
     output = Path(output)
     claim_folder(output, CHECKPOINT)
@@ -75,7 +75,7 @@ def average(
         license=" and ".join(sorted({one.license for one in checkpoints if one.license})),
         uninitialized_prefixes=tuple(sorted(prefixes)),
     )
-    save_checkpoint(averaged, {"encoder": networks[0]})
+    save_checkpoint(averaged, {"encoder": networks[0]}, replace=False)
     return Checkpoint.read(output)
 
 

@@ -161,11 +161,14 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer | None = None,
     *,
     bits: int | None = None,
+    replace: bool = True,
 ) -> None:
     """Write a checkpoint folder, completely or not at all; without an optimizer, weights only.
 
-    bits: store weights in this many bits (`packed_weights`), for shipped encoders; None, as in
-    training: as they are.
+    Args:
+        bits: store weights in this many bits (`packed_weights`), for shipped encoders; None, as in
+            training: as they are
+        replace: whether a folder with other content is replaced; if not, it is a DataError
     """
     metadata: dict[str, Any] = {
         "format": FORMAT,
@@ -189,7 +192,7 @@ def save_checkpoint(
         for prefix, module in modules.items()
         for name, tensor in module.state_dict().items()
     }
-    with atomic_folder(checkpoint.folder) as temporary:
+    with atomic_folder(checkpoint.folder, replace=replace) as temporary:
         _save_tensors(weights if bits is None else pack(weights, bits), temporary / WEIGHTS_FILE)
         if optimizer is not None:
             _save_tensors(_optimizer_tensors(optimizer, modules), temporary / OPTIMIZER_FILE)

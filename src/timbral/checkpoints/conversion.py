@@ -54,14 +54,15 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
     Returns:
         the new checkpoint; pass its folder to `load_encoder`
 
-    Raises DataError if `output` holds anything but a converted checkpoint, CheckpointError if the
+    Raises DataError if `output` holds anything but these converted weights, CheckpointError if the
     weights cannot be read or do not fit.
     """
     from timbral.checkpoints.foreign.registry import read_foreign  # imports every reader
 
     source, output = Path(source), Path(output)
     claim_folder(output, CHECKPOINT, [source])
-    write_converted(read_foreign(source, format), output, origin={"files": source_files(source)})
+    origin = {"files": source_files(source)}
+    write_converted(read_foreign(source, format), output, origin=origin, replace=False)
     return Checkpoint.read(output)
 
 
@@ -114,11 +115,13 @@ def write_converted(
     name: str = "",
     license: str = "",
     origin: Mapping[str, Any] | None = None,
+    *,
+    replace: bool = True,
 ) -> None:
     """Write converted weights as a checkpoint folder; every tensor must fit.
 
-    `origin` becomes `Checkpoint.origin`. Raises CheckpointError that names the first tensors that
-    do not fit.
+    `origin` becomes `Checkpoint.origin`; for `replace` see `save_checkpoint`. Raises
+    CheckpointError that names the first tensors that do not fit.
     """
     config = TrainConfig(encoder=weights.encoder)
     encoder = build_converted(weights)
@@ -137,7 +140,7 @@ def write_converted(
         uninitialized_prefixes=weights.uninitialized_prefixes,
         origin=origin or {},
     )
-    save_checkpoint(checkpoint, modules)
+    save_checkpoint(checkpoint, modules, replace=replace)
 
 
 def build_converted(weights: ConvertedWeights) -> SpeakerEncoder:

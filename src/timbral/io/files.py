@@ -77,16 +77,21 @@ def atomic_write(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, *, replace: bool = True) -> Iterator[Path]:
     """Yield an empty folder next to `folder`; it is renamed on success, and deleted on an error.
 
     Several processes may write one folder: if another process has written the same files, they are
-    kept; other content is replaced.
+    kept; other content is replaced, or without `replace` a DataError.
     """
     with _under_its_name(folder), temporary_folder(folder) as temporary:
         try:
             remove_content(temporary)
             yield temporary
+            if not replace and _has_others(folder, temporary):
+                raise DataError(
+                    f"{folder}: exists with other content, which is not replaced; choose another "
+                    "`output`, or delete this folder first"
+                )
             _put(temporary, folder)
         except BaseException as error:
             refusal = _refusal(temporary, folder) if isinstance(error, Exception) else None
@@ -164,6 +169,11 @@ def _put(temporary: Path, folder: Path) -> None:
     finally:
         for aside in replaced:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def _has_others(folder: Path, finished: Path) -> bool:
+    """Whether a folder has any content other than a finished one's."""
+    return folder.exists() and any(folder.iterdir()) and not _same_files(finished, folder)
 
 
 def _same_files(one: Path, other: Path) -> bool:

@@ -1,0 +1,18 @@
+"""Masked arrays of NumPy, whose masks computations would pass over."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from timbral.errors import InputError
+
+__all__ = ["refuse_masked"]
+
+
+def refuse_masked(values: object, name: str) -> None:
+    """Raise InputError for an array of which some values are masked; `name` is the argument's."""
+    if isinstance(values, np.ndarray) and np.ma.is_masked(values):
+        raise InputError(
+            f"{name}: {np.ma.count_masked(values):,} of {values.size:,} values are masked; leave "
+            "them out (.compressed()), or replace them (.filled(0))"
+        )
