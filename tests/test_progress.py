@@ -25,6 +25,23 @@ def test_a_log_gets_lines_of_a_step_that_takes_long(
     assert "progress" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_a_training_is_prepared_before_it_begins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What that takes does not count for the time left."""
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 1.0)
+    with training_bar(4) as step:
+        time.sleep(1.3)
+        step(1, {})
+        time.sleep(0.2)
+        monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+        step(2, {})
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "preparing the training: 0:01"
+    assert last.startswith("training: 2 of 4  0:0")
+    assert "0:00 left" in last
+
+
 def test_a_log_gets_the_time_of_what_is_not_counted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,7 +54,8 @@ class Display:
         self.done = 0
         self.total: int | None = None
         self.details = ""
-        self.started = time.monotonic()
+        self.started = self._begun = time.monotonic()
+        """when the job and its counted work began"""
         self._done_before = 0
         """work done by an earlier run, which the estimated time left does not include"""
 
@@ -62,6 +63,8 @@ class Display:
         """Take new numbers; the first call gives what an earlier run had done."""
         if self.total is None:
             self._done_before = done
+        if done == self._done_before:
+            self._begun = time.monotonic()
         self.done, self.total, self.details = done, total, details
 
     @property
@@ -71,8 +74,8 @@ class Display:
 
     @property
     def per_second(self) -> float:
-        """Rate per second of this run; 0 at first."""
-        return (self.done - self._done_before) / max(self.elapsed, 1e-9)
+        """Rate per second of this run, without what it prepared before; 0 at first."""
+        return (self.done - self._done_before) / max(time.monotonic() - self._begun, 1e-9)
 
     @property
     def left(self) -> str:
@@ -178,12 +181,16 @@ def corpus_bar(what: str) -> Iterator[Callable[[int, int, float, int], None]]:
 
 @contextmanager
 def training_bar(steps: int) -> Iterator[StepProgress]:
-    """Progress of a training of `steps` steps: a function of the step and its numbers."""
-    display = Display("training")
+    """Progress of a training of `steps` steps: a function of the step and its numbers.
+
+    Until its first call the training is being prepared.
+    """
+    display = Display("preparing the training", counted=False)
     latest: dict[str, float] = {}
     with _shown(display) as show:
 
         def update(step: int, values: Mapping[str, float]) -> None:
+            display.what, display.counted = "training", True
             latest.pop("teacher_vectors", None)
             latest.update(values)
             words = [f"loss {latest['loss']:.3f}"] if "loss" in latest else []

@@ -106,7 +106,10 @@ class Run:
         write_training_list(self.folder.folder, self._data.data.table, self._data.rows, known)
 
     def resume(self, state: TrainState) -> None:
-        """Load `state` for the first step, the same on every rank, and open the trackers."""
+        """Load `state` for the first step, the same on every rank, and open the trackers.
+
+        Then report that the training begins.
+        """
         if self._checkpoint is not None:
             self._log.line(f"resuming {self._checkpoint.folder}")
             load_state(self._checkpoint, state, same_data=self._same_data)
@@ -126,6 +129,7 @@ class Run:
                 self._job.comet_key,
             )
             self._trackers = self._open.enter_context(open_trackers(info, options.trackers))
+            self._progress(state.step, {})
         self._log.line(f"from step {state.step}, on {state.device}, pid {os.getpid()}")
 
     def note_teacher(self, done: int, total: int) -> None:
