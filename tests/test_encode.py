@@ -7,12 +7,14 @@ import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
 import torch
+from numpy.typing import NDArray
 
 import timbral
 from conftest import SMALL
@@ -43,6 +45,13 @@ def encoded(wave: Wave, format: str = "WAV") -> bytes:
     return file.getvalue()
 
 
+def masked(values: NDArray[Any]) -> NDArray[Any]:
+    """The values, the first of them masked."""
+    array = np.ma.array(values)
+    array.flat[0] = np.ma.masked
+    return array
+
+
 FORMS: dict[str, Callable[[Path, Wave], object]] = {
     "path": lambda path, wave: path,
     "str": lambda path, wave: str(path),
@@ -57,6 +66,7 @@ FORMS: dict[str, Callable[[Path, Wave], object]] = {
     "with gradient": lambda path, wave: torch.from_numpy(wave).requires_grad_(),
     "not contiguous": lambda path, wave: np.stack([wave, wave], axis=1)[:, 0],
     "read-only": lambda path, wave: np.frombuffer(wave.tobytes(), np.float32),
+    "masked nowhere": lambda path, wave: np.ma.array(wave),
     "reversed": lambda path, wave: wave[::-1].copy()[::-1],
     "(samples, rate)": lambda path, wave: (wave, 16_000),
     "(rate, samples)": lambda path, wave: (np.int64(16_000), torch.from_numpy(wave)),
@@ -185,6 +195,8 @@ def test_unusable_recordings(encoder: Embedder, audio: object, words: str) -> No
         (np.ones(16_000, np.uint8), "got uint8"),
         (torch.ones(16_000, dtype=torch.complex64), "got complex64"),
         (np.array(["a", "b"]), "got <U1"),
+        (masked(np.ones(16_000, np.float32)), "audio: 1 of 16,000 values are masked"),
+        ((masked(np.ones((1, 16_000), np.int16)), 8000), "audio: 1 of 16,000 values are masked"),
         (torch.ones(16_000, device="meta"), "cannot be read from this tensor"),
         (torch.ones(16_000).to_sparse(), "cannot be read from this tensor"),
     ],
@@ -309,6 +321,8 @@ def test_similarity_of_vectors(encoder: Embedder, paths: list[Path]) -> None:
         (np.ones((2, 4)), "vectors with 4 and 3 numbers .* different encoders"),
         (1.0, "got float"),
         (np.ones((2, 3), np.complex64), r"got ndarray \(2, 3\)"),
+        (masked(np.ones((2, 3))), "first: 1 of 6 values are masked"),
+        ([np.ones(3), masked(np.ones(3))], "first: 1 of 3 values are masked"),
     ],
 )
 def test_similarity_of_other_shapes_is_an_error(first: object, words: str) -> None:

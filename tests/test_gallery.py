@@ -202,11 +202,19 @@ def test_vectors_that_are_none_are_refused(gallery: Gallery) -> None:
     for vector in (np.ones(3), np.full(SIZE, np.nan), np.zeros(SIZE), big, small):
         with pytest.raises(InputError, match=r"x\.wav"):
             gallery.add("a", [EnrolledRecording(vector.astype(np.float32), "x.wav")])
+    masked = np.ma.array(np.ones(SIZE, np.float32), mask=np.arange(SIZE) == 1)
+    with pytest.raises(InputError, match=f"x.wav: its vector: 1 of {SIZE} values are masked"):
+        gallery.add("a", [EnrolledRecording(masked, "x.wav")])
     with pytest.raises(InputError, match="empty"):
         gallery.add("a", [])
     assert len(gallery) == 0
     gallery.add("a", recordings(1))
-    for searched, top in ((np.full(SIZE, np.nan), 1), (np.zeros(SIZE), 1), (np.eye(SIZE)[0], 1.5)):
+    for searched, top in (
+        (masked, 1),
+        (np.full(SIZE, np.nan), 1),
+        (np.zeros(SIZE), 1),
+        (np.eye(SIZE)[0], 1.5),
+    ):
         with pytest.raises(InputError, match="vectors"):
             gallery.search(searched, top)  # type: ignore[arg-type]
 

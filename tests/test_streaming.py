@@ -140,6 +140,8 @@ def test_samples_that_are_no_recording_are_refused() -> None:
     stream = verifier()
     with pytest.raises(AudioError, match="NaN or infinite"):
         stream.add(np.array([0.0, np.nan]))
+    with pytest.raises(InputError, match="1 of 2 values are masked"):
+        stream.add(np.ma.array([0.0, 0.5], mask=[False, True]))
 
     def of_another_scale(samples: Vectors, name: str, rate: float) -> tuple[Vectors, Conditions]:
         raise AudioError(name, "samples lie outside [-1, 1]", "out-of-range")

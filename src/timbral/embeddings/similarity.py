@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from timbral.embeddings.vectors import finite_rows, unit_length
 from timbral.errors import InputError
 from timbral.io.loaded_torch import is_tensor
+from timbral.io.masked_arrays import refuse_masked
 from timbral.io.types import Vectors
 
 __all__ = ["similarity"]
@@ -27,7 +28,7 @@ def similarity(first: Any, second: Any) -> Vectors:
         that two vectors give one number, of shape (). The cosine of a zero vector is 0.
 
     Raises:
-        InputError: arguments are not vectors, differ in size, or are not finite
+        InputError: arguments are not vectors, differ in size, are masked, or are not finite
     """
     left, right = _vectors(first, "first"), _vectors(second, "second")
     for vectors, argument in ((left, "first"), (right, "second")):
@@ -45,6 +46,8 @@ def similarity(first: Any, second: Any) -> Vectors:
 
 def _vectors(values: Any, argument: str) -> Vectors:
     """Vectors (N, E) or (E,) as float32."""
+    for each in values if isinstance(values, list | tuple) else (values,):
+        refuse_masked(each, argument)
     try:
         if isinstance(values, list | tuple):
             return _checked(np.array([_array(row) for row in values]))

@@ -22,6 +22,7 @@ from timbral.gallery.voice_matrix import Snapshot, VoiceMatrix
 from timbral.gallery.voice_names import checked_name
 from timbral.gallery.voice_store import VoiceStore
 from timbral.gallery.voices import EnrolledRecording, Voice, VoiceSummary, checked_recordings
+from timbral.io.masked_arrays import refuse_masked
 from timbral.io.near_names import near_name
 from timbral.io.types import Progress, Vectors
 
@@ -283,6 +284,7 @@ class VoiceCollection:
             for each vector the names of the closest voices, best first, and their cosines (N, K); K
             is `top`, or the number of voices if that is less
         """
+        refuse_masked(vectors, "vectors")
         queries = unit_length(np.atleast_2d(np.asarray(vectors, np.float32)))
         size = self.encoder.embedding_dim
         if queries.shape[1:] != (size,) or not isinstance(top, int | np.integer) or top < 1:

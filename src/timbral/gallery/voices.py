@@ -12,6 +12,7 @@ from timbral.calibration.conditions import MAX_SNR_DB, Conditions
 from timbral.embeddings.vectors import has_direction, unit_length, unit_mean
 from timbral.errors import InputError
 from timbral.gallery.encoder_identity import EncoderIdentity
+from timbral.io.masked_arrays import refuse_masked
 from timbral.io.types import Vectors
 
 __all__ = [
@@ -146,6 +147,7 @@ def checked_recordings(
         raise InputError("recordings: at least one is needed; the list is empty")
     size = encoder.embedding_dim
     for each in recordings:
+        refuse_masked(each.vector, f"{each.source}: its vector")
         vector = np.asarray(each.vector)
         if vector.shape != (size,) or not has_direction(vector):
             raise InputError(

@@ -15,6 +15,7 @@ from timbral.audio.length_limit import NO_LIMIT, LengthLimit
 from timbral.embeddings.vectors import finite_rows
 from timbral.errors import AudioError, ConfigError, InputError
 from timbral.io.loaded_torch import is_tensor
+from timbral.io.masked_arrays import refuse_masked
 from timbral.io.types import Vectors
 
 if TYPE_CHECKING:
@@ -175,12 +176,13 @@ def _one_channel(samples: NDArray[Any] | Tensor, name: str) -> Wave:
 def one_channel(samples: object, name: str) -> NDArray[Any]:
     """Samples (T,), or one channel of shape (1, T) or (T, 1), as an array (T,).
 
-    Raises InputError for other shapes, and for objects that are not samples.
+    Raises InputError for other shapes, masked samples, and objects that are not samples.
     """
     if not _are_samples(samples):
         raise InputError(
             f"{name}: samples (T,) as a NumPy array or tensor are needed, got {_describe(samples)}"
         )
+    refuse_masked(samples, name)
     try:
         array = _as_array(samples)
     except (TypeError, NotImplementedError) as error:  # a sparse tensor, or one without data

@@ -20,6 +20,7 @@ from timbral.audio.decode import as_float32
 from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
 from timbral.errors import AudioError, ConfigError, InputError
+from timbral.io.masked_arrays import refuse_masked
 from timbral.io.types import Vectors
 
 __all__ = ["Enrolled", "StoppingBounds", "StreamState", "StreamingVerifier"]
@@ -134,8 +135,9 @@ class StreamingVerifier:
         """Add samples (T,) at `sample_rate`, and return the result so far.
 
         Floats must be in [-1, 1]; integers are PCM: int8, int16 or int32. Raises InputError for
-        other shapes, AudioError for other types, NaN, and floats out of range.
+        other shapes and masked samples, AudioError for other types, NaN, and floats out of range.
         """
+        refuse_masked(samples, "samples")
         chunk = np.asarray(samples)
         if chunk.ndim != 1 or (self._chunks and chunk.dtype != self._chunks[0].dtype):
             raise InputError(
