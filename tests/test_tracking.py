@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -317,3 +318,17 @@ def test_a_missing_package_is_an_error_before_the_first_step(
         check_trackers([name])
     with pytest.raises(ConfigError, match="did you mean 'wandb'"):
         check_trackers(["wandbb"])
+
+
+def test_mlflow_prints_nothing_within_the_progress(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from timbral.training.trackers.base import RunInfo; "
+        "from timbral.training.trackers.registry import open_trackers\n"
+        f"with open_trackers(RunInfo(Path({str(tmp_path)!r}), 0, {{}}, 'voices'), ['mlflow']) as t:"
+        " t[-1].scalars(1, {'loss': 1.0})"
+    )
+    environment = {key: value for key, value in os.environ.items() if "MLFLOW" not in key}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -26,6 +26,7 @@ class MlflowTracker:
 
     def __init__(self, run: RunInfo) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # no reports to third parties
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # no lines within the progress
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
 
