@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from conftest import Ask
 from timbral.calibration.calibration_file import read_calibration, write_calibration
 from timbral.calibration.conditions import Conditions
 from timbral.errors import ConfigError, DataError
+from timbral.scoring.trial_list import Trial, TrialList
+from timbral.scoring.trial_speakers import certain_speakers_of
 
 SPEAKERS = 40
 ANY = Conditions(*np.ones((3, 1)))
@@ -77,7 +81,12 @@ def test_encoders_are_never_mixed(folder: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "o.npz", **{name: generator.normal(size=16) for name in rows})
     timbral.import_embeddings(tmp_path / "o.npz", tmp_path / "other", encoder="other")
     with pytest.raises(DataError, match="are not the cosines of the vectors in"):
-        timbral.calibrate(folder / "s", tmp_path / "c", vectors=tmp_path / "other")
+        timbral.calibrate(
+            folder / "s",
+            tmp_path / "c",
+            vectors=tmp_path / "other",
+            speakers=folder / "utt2spk",
+        )
 
 
 def test_tables_of_embed_bring_their_conditions(folder: Path, tmp_path: Path) -> None:
@@ -132,3 +141,25 @@ def test_mistakes_are_errors(folder: Path, tmp_path: Path) -> None:
         DataError, match="uses recording conditions, but says that they were not measured"
     ):
         read_calibration(output)
+
+
+def test_guessed_speakers_must_be_certain(folder: Path, tmp_path: Path) -> None:
+    """Too many of them would promise too low rates of false accepts."""
+    shutil.copy(folder / "v.npz", tmp_path)  # away from its utt2spk
+    timbral.import_embeddings(tmp_path / "v.npz", tmp_path / "v", encoder="mine")
+    with pytest.raises(DataError, match=r"speakers are unknown: .* into 40 groups, .* `speakers`"):
+        timbral.calibrate(folder / "s", tmp_path / "c", vectors=tmp_path / "v")
+
+    def trials(pairs: Iterable[tuple[str, str]]) -> TrialList:
+        return TrialList.of([Trial(int(a[0] == b[0]), a, b) for a, b in pairs])
+
+    names = [f"{speaker}{number}" for speaker in "abcdefghijk" for number in range(4)]
+    whole = list(combinations(names, 2))
+    assert len(set(certain_speakers_of(trials(whole), None).tolist())) == 11
+    one_missing = [(a, b) for a, b in whole if {a[0], b[0]} != {"a", "b"}]
+    assert len(set(certain_speakers_of(trials(one_missing), None).tolist())) == 11
+    two_missing = [(a, b) for a, b in one_missing if {a[0], b[0]} != {"a", "c"}]
+    with pytest.raises(DataError, match="11 groups, but of 2 pairs"):
+        certain_speakers_of(trials(two_missing), None)
+    speakers = {name: name[0] for name in names}
+    assert len(set(certain_speakers_of(trials(two_missing), speakers).tolist())) == 11

@@ -47,9 +47,7 @@ def encoded(wave: Wave, format: str = "WAV") -> bytes:
 
 def masked(values: NDArray[Any]) -> NDArray[Any]:
     """The values, the first of them masked."""
-    array = np.ma.array(values)
-    array.flat[0] = np.ma.masked
-    return array
+    return np.ma.array(values, mask=np.arange(values.size).reshape(values.shape) == 0)
 
 
 FORMS: dict[str, Callable[[Path, Wave], object]] = {

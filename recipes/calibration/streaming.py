@@ -27,7 +27,7 @@ from timbral.calibration.conditions import Conditions
 from timbral.errors import ConfigError
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
-from timbral.inference.sides import load_sides
+from timbral.inference.sides import Side, load_sides
 from timbral.inference.streaming import (
     FIRST_LOOK,
     LOOK_FACTOR,
@@ -51,9 +51,15 @@ REPEATED = 3
 CHUNK = RATE // 4
 
 
+def side_of(embedder: Embedder, wave: Wave) -> Side:
+    """The vector, conditions and measures of samples at `RATE`."""
+    (side,) = load_sides(embedder.loader, embedder.encode_preprocessed, {"samples": wave}, RATE)
+    return side
+
+
 def voice(embedder: Embedder, wave: Wave) -> tuple[Vectors, Conditions]:
     """The vector and conditions of speech, however little it is."""
-    (side,) = load_sides(embedder.loader, embedder.encode_preprocessed, {"samples": wave}, RATE)
+    side = side_of(embedder, wave)
     return side.voice, side.conditions
 
 
@@ -113,7 +119,9 @@ def listen(
 
     def measure(samples: Vectors, name: str, rate: float) -> tuple[Vectors, Conditions] | None:
         if len(samples) not in measured:
-            measured[len(samples)] = embedder._measured_speech(samples, name, rate)
+            side = side_of(embedder, samples)
+            heard = (side.voice, side.conditions) if side.holds_speech else None
+            measured[len(samples)] = heard
         return measured[len(samples)]
 
     states: list[StreamState | None] = []

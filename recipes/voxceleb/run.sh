@@ -65,7 +65,11 @@ runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
             --norm as-norm --cohort "$output/train-vectors" ${NORM_OPTIONS:-} ${EMBED_OPTIONS:-}
     fi
     if runs 5; then
-        timbral calibrate "$output/evaluation" --output "$output/calibration.json"
+        # a recording's speaker is the first folder of its path
+        awk '{ for (i = 2; i <= 3; i++) { split($i, folders, "/"); print $i, folders[1] } }' "$trials" \
+            | sort -u > "$output/utt2spk"
+        timbral calibrate "$output/evaluation" --speakers "$output/utt2spk" \
+            --output "$output/calibration.json"
     fi
 }
 exit $code

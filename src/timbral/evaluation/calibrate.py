@@ -50,7 +50,7 @@ def calibrate(
         output: the file; None: calibration.json in the folder
         speakers: the speaker of each name in the list, or a file of lines ``name speaker``; None:
             for scores, those of the vectors' table if it has any; else groups of recordings
-            connected by target trials
+            connected by target trials, if non-target trials show that these are different speakers
         vectors: the vectors of the scores; for an evaluation only if they were moved
         directions: number of directions to remove, fewer than the vectors' dimensions; 0: none, and
             an evaluation's vectors are not read; None: as many as help, at most 40
@@ -63,8 +63,8 @@ def calibrate(
     Raises:
         DataError: the folder has no evaluation, or normalized scores; a recording or the vectors
             cannot be read any more; scores are not the vectors' cosines; the vectors do not name
-            their weights; there are fewer than 20 speakers; or scores do not increase with
-            similarity
+            their weights; the speakers are unknown, or fewer than 20; or scores do not increase
+            with similarity
         ConfigError: impossible `min_speech`, or scores without `vectors` or `output`
     """
     if not 0 <= min_speech < math.inf:

@@ -24,7 +24,7 @@ from timbral.scoring.calibrated_scores import conditions_of, identity_of
 from timbral.scoring.list_speakers import listed_speakers
 from timbral.scoring.score_file import SCORES, ScoredList, read_scores
 from timbral.scoring.trial_list import TrialList
-from timbral.scoring.trial_speakers import numbered, speakers_of
+from timbral.scoring.trial_speakers import certain_speakers_of, numbered
 from timbral.scoring.trial_vectors import TrialVectors
 
 __all__ = ["CalibrationSource"]
@@ -160,7 +160,7 @@ def _trials(
     rows: Ints,
     measured: Conditions | None,
 ) -> EvaluatedTrials:
-    """The trials with speakers: those given, else those of the vectors' table, else unknown."""
+    """The trials with speakers: those given, else those of the vectors' table, else guessed."""
     if speakers is None and found.speakers is not None:
         names = found.speakers.take(pa.array(rows))
         unknown = pc.sum(pc.equal(names, "")).as_py()
@@ -171,7 +171,7 @@ def _trials(
             )
         codes = numbered(names)
     else:
-        codes = speakers_of(listed.trials, speakers)
+        codes = certain_speakers_of(listed.trials, speakers)
     conditions = Conditions(*np.ones((3, len(rows)))) if measured is None else measured
     return EvaluatedTrials.of(listed, codes, conditions)
 

@@ -22,7 +22,7 @@ from timbral.io.threads import map_ahead
 from timbral.io.types import Ints, Progress, Vectors
 from timbral.scoring.calibration_fit import TrialData
 from timbral.scoring.score_file import SCORES, ScoredList, read_scores
-from timbral.scoring.trial_speakers import speakers_of
+from timbral.scoring.trial_speakers import certain_speakers_of
 from timbral.scoring.trial_vectors import TrialVectors
 
 __all__ = ["EvaluatedTrials", "read_evaluated_trials", "read_evaluated_vectors"]
@@ -129,7 +129,7 @@ def read_evaluated_trials(
             f"{folder / SCORES}: a calibration needs target and non-target trials; evaluate a "
             "list with both"
         )
-    codes = speakers_of(trials, speakers)
+    codes = certain_speakers_of(trials, speakers)
     locations = ListedFiles(job.root).locations(trials.names.to_pylist())
     return EvaluatedTrials.of(scored, codes, _measure(locations, progress))
 

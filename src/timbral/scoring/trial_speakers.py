@@ -19,6 +19,7 @@ from timbral.scoring.trial_list import TrialList
 __all__ = [
     "GUESSED",
     "Speakers",
+    "certain_speakers_of",
     "known_speakers",
     "look_up",
     "numbered",
@@ -38,6 +39,11 @@ GUESSED = (
     "speakers are guessed from the target trials; one whose trials are not connected counts as "
     "several, which makes intervals too narrow. Give the speakers with `speakers`"
 )
+
+
+MOST_UNCERTAIN = 0.1
+"""pairs of guessed speakers who may be one, per speaker, up to which a guess is certain: at least
+nine of ten are then different speakers"""
 
 
 def speakers_from_targets(trials: TrialList, recordings: NamedRecordings | None = None) -> Ints:
@@ -75,6 +81,30 @@ def speakers_of(trials: TrialList, given: Speakers | None) -> Ints:
     if given is None:
         return speakers_from_targets(trials)
     return numbered(speaker_names(trials.names, given))
+
+
+def certain_speakers_of(trials: TrialList, given: Speakers | None) -> Ints:
+    """Like `speakers_of`, for what rests on the number of speakers.
+
+    Guessed speakers are certain where non-target trials say of nearly every two that they differ.
+    Raises DataError for others.
+    """
+    codes = speakers_of(trials, given)
+    if given is not None:
+        return codes
+    count = int(codes.max()) + 1
+    other = trials.labels == 0
+    pairs = np.sort([codes[trials.first[other]], codes[trials.second[other]]], axis=0)
+    differing = pairs[:, pairs[0] < pairs[1]]
+    unknown = count * (count - 1) // 2 - len(np.unique(differing[0] * count + differing[1]))
+    if unknown > MOST_UNCERTAIN * count:
+        raise DataError(
+            f"the speakers are unknown: target trials join the recordings into {count:,} groups, "
+            f"but of {unknown:,} pairs of groups no trial says that they are two speakers. The "
+            "promised rates rest on the number of speakers, so give `speakers`, a file of lines "
+            "`name speaker`"
+        )
+    return codes
 
 
 def speaker_names(
