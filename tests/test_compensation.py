@@ -21,7 +21,7 @@ from timbral.gallery.voice_search import Voices
 from timbral.gallery.voices import EnrolledRecording
 from timbral.inference.decision import PairScore, Question, decide
 from timbral.io.types import Vectors
-from timbral.scoring.calibration_fit import DIRECTIONS, Fit, TrialData, fit_trials
+from timbral.scoring.calibration_fit import DIRECTIONS, CalibrationFit, TrialData, fit_trials
 from timbral.scoring.trial_vectors import TrialVectors
 
 SIZE = 24
@@ -51,7 +51,9 @@ def simulate(lines: float, num_speakers: int = 40, seed: int = 0) -> tuple[Trial
     return TrialData(scores, same.astype(np.int64), *sides, ones, ones), recordings
 
 
-def fit(data: TrialData, recordings: TrialVectors | None, directions: tuple[int, ...]) -> Fit:
+def fit(
+    data: TrialData, recordings: TrialVectors | None, directions: tuple[int, ...]
+) -> CalibrationFit:
     ranges = Ranges.of(data.first_conditions)
     return fit_trials(data, ranges, recordings, directions=directions, draws=100)
 

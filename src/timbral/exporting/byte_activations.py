@@ -42,7 +42,7 @@ LARGEST_PAIR = 32_767
 
 
 @dataclass
-class Product:
+class SeenProduct:
     """A product (…, in) @ (in, out), and the range of values seen as its left input."""
 
     node: onnx.NodeProto
@@ -120,7 +120,7 @@ def _largest_pair(products: np.ndarray) -> float:
     return max(float((each[::2] + each[1::2]).max()) for each in signed)
 
 
-def _products(graph: onnx.GraphProto) -> Iterator[Product]:
+def _products(graph: onnx.GraphProto) -> Iterator[SeenProduct]:
     values = constant_values(graph)
     for node in graph.node:
         if node.op_type != "MatMul" or any(word in node.name for word in EXACT):
@@ -129,12 +129,12 @@ def _products(graph: onnx.GraphProto) -> Iterator[Product]:
         if weights is None or weights.ndim != 2 or weights.size < LEAST_WEIGHTS:
             continue
         if values(node.input[0]) is None and np.isfinite(weights).all():
-            yield Product(node, weights)
+            yield SeenProduct(node, weights)
 
 
 def _observe(
     proto: onnx.ModelProto,
-    products: Sequence[Product],
+    products: Sequence[SeenProduct],
     waves: Sequence[Wave],
     sample_rate: int,
     path: Path,
@@ -153,7 +153,7 @@ def _observe(
             product.see(seen[product.node.input[0]], len(wave) / sample_rate)
 
 
-def _insert(graph: onnx.GraphProto, chosen: Mapping[str, Product]) -> None:
+def _insert(graph: onnx.GraphProto, chosen: Mapping[str, SeenProduct]) -> None:
     """Insert the 8-bit inputs and weights of the `chosen` products, by names of outputs."""
     from onnx import helper, numpy_helper
 
@@ -164,7 +164,7 @@ def _insert(graph: onnx.GraphProto, chosen: Mapping[str, Product]) -> None:
         graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
-    def rounded(name: str, product: Product) -> str:
+    def rounded(name: str, product: SeenProduct) -> str:
         if name not in done:
             scale = store(f"{name}_u8_scale", np.float32(product.scale))
             zero = store(f"{name}_u8_zero", np.uint8(product.zero))
@@ -174,7 +174,7 @@ def _insert(graph: onnx.GraphProto, chosen: Mapping[str, Product]) -> None:
             nodes.append(helper.make_node("DequantizeLinear", [whole, scale, zero], [done[name]]))
         return done[name]
 
-    def stored(name: str, product: Product) -> str:
+    def stored(name: str, product: SeenProduct) -> str:
         whole, scale = product.whole_weights()
         given = [
             store(f"{name}_s8", whole),

@@ -27,7 +27,7 @@ from timbral.scoring.operating_points import operating_points
 from timbral.scoring.ranked_trials import RankedTrials
 from timbral.scoring.trial_vectors import TrialVectors
 
-__all__ = ["Fit", "TrialData", "fit_trials"]
+__all__ = ["CalibrationFit", "TrialData", "fit_trials"]
 
 FOLDS = 5
 MIN_SPEAKERS = 20
@@ -78,7 +78,7 @@ class TrialData:
 
 
 @dataclass(frozen=True)
-class Fit:
+class CalibrationFit:
     """Coefficients of a calibration, and the error rates of its decisions."""
 
     offset: tuple[float, ...]
@@ -125,7 +125,7 @@ def fit_trials(
     draws: int = DRAWS,
     seed: int = 0,
     measured: bool = True,
-) -> Fit:
+) -> CalibrationFit:
     """Fit llr = offset · (1, q) + (scale · (1, q)) · score to trials.
 
     Conditions q are used when that lowers the cross-validated Cllr, and the llr rises with the
@@ -163,7 +163,7 @@ def fit_trials(
     ranked = RankedTrials.of(llrs, data.labels)
     bootstrap = SpeakerBootstrap(ranked, data.first, data.second, draws=draws, seed=seed)
     points = operating_points(bootstrap, llrs, data.labels, data.first, data.second)
-    return Fit(
+    return CalibrationFit(
         tuple(offset.tolist()),
         tuple(scale.tolist()),
         (

@@ -19,7 +19,7 @@ __all__ = [
     "Container",
     "Content",
     "ConvertedWeights",
-    "Format",
+    "WeightsFormat",
     "check_marks",
     "count_layers",
     "only_tensors",
@@ -80,7 +80,7 @@ class ConvertedWeights:
 
 
 @dataclass(frozen=True)
-class Format:
+class WeightsFormat:
     """A project's format of weights: how files are recognized and converted."""
 
     description: str

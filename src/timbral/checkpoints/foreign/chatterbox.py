@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timbral.audio.preprocessing import Preprocessing
-from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format, only_tensors
+from timbral.checkpoints.foreign.base import Content, ConvertedWeights, WeightsFormat, only_tensors
 from timbral.checkpoints.foreign.lstm_tensors import lstm_config, named_tensors
 
 __all__ = ["CHATTERBOX"]
@@ -31,4 +31,4 @@ def convert(content: Content) -> ConvertedWeights:
     return ConvertedWeights(config, named_tensors(state), content.step, PREPROCESSING)
 
 
-CHATTERBOX = Format("GE2E LSTM of chatterbox, ve.safetensors", (MARKS,), convert)
+CHATTERBOX = WeightsFormat("GE2E LSTM of chatterbox, ve.safetensors", (MARKS,), convert)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format, only_tensors
+from timbral.checkpoints.foreign.base import Content, ConvertedWeights, WeightsFormat, only_tensors
 from timbral.checkpoints.foreign.onnx_layers import OnnxLayer, layers_of
 from timbral.encoders.campplus import CampplusConfig
 from timbral.errors import CheckpointError
@@ -145,7 +145,7 @@ class _LayerReader:
             )
 
 
-COSYVOICE = Format(
+COSYVOICE = WeightsFormat(
     "CAM++ of CosyVoice, campplus.onnx",
     (MARKS,),
     convert,

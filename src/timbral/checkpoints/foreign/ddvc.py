@@ -10,7 +10,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     count_layers,
     only_tensors,
     requiring_tensors_of,
@@ -82,7 +82,7 @@ def wavlm_config(tensors: Mapping[str, Tensor]) -> WavlmConfig:
         )
 
 
-DDVC = Format(
+DDVC = WeightsFormat(
     "checkpoint of ddvc: ECAPA-TDNN or WavLM with GE2E",
     (tuple(ECAPA + mark for mark in ECAPA_MARKS), (f"{WAVLM}{WAVLM_MARK}",)),
     convert,

@@ -8,7 +8,7 @@ from torch import Tensor
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     only_tensors,
     rename,
 )
@@ -49,7 +49,7 @@ def _as_numbers(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-PADDLESPEECH = Format(
+PADDLESPEECH = WeightsFormat(
     "GE2E LSTM of PaddleSpeech, step-N.pdparams",
     (TORCH_MARKS, CELL_MARKS),
     convert,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format
+from timbral.checkpoints.foreign.base import Content, ConvertedWeights, WeightsFormat
 from timbral.checkpoints.foreign.lstm_tensors import TORCH_MARKS, torch_lstm_weights
 
 __all__ = ["REAL_TIME_VOICE_CLONING"]
@@ -16,7 +16,7 @@ def convert(content: Content) -> ConvertedWeights:
     return torch_lstm_weights(content, WINDOW_STEP)
 
 
-REAL_TIME_VOICE_CLONING = Format(
+REAL_TIME_VOICE_CLONING = WeightsFormat(
     "GE2E LSTM of Real-Time-Voice-Cloning, encoder.pt: the same file, windows half overlapping",
     (TORCH_MARKS,),
     convert,

@@ -18,7 +18,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     check_marks,
     count_layers,
     only_tensors,
@@ -247,7 +247,7 @@ def is_wespeakers(content: Content) -> bool:
     return any(str(name).startswith((CLASSIFIER, WESPEAKER_FRONT_END)) for name in content.values)
 
 
-REDIMNET = Format(
+REDIMNET = WeightsFormat(
     "ReDimNet and ReDimNet2 of ID R&D and Palabra, b0-vox2-ft_lm.pt … b6-vox2-lm.pt",
     (MARKS,),
     convert,

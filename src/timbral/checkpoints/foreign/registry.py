@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format
+from timbral.checkpoints.foreign.base import Content, ConvertedWeights, WeightsFormat
 from timbral.checkpoints.foreign.chatterbox import CHATTERBOX
 from timbral.checkpoints.foreign.cosyvoice_onnx import COSYVOICE
 from timbral.checkpoints.foreign.ddvc import DDVC
@@ -28,7 +28,7 @@ from timbral.errors import CheckpointError, ConfigError, did_you_mean
 
 __all__ = ["FORMATS", "read_foreign"]
 
-FORMATS: dict[str, Format] = {
+FORMATS: dict[str, WeightsFormat] = {
     "resemblyzer": RESEMBLYZER,
     "real-time-voice-cloning": REAL_TIME_VOICE_CLONING,
     "chatterbox": CHATTERBOX,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timbral.checkpoints.foreign.base import Content, ConvertedWeights, Format
+from timbral.checkpoints.foreign.base import Content, ConvertedWeights, WeightsFormat
 from timbral.checkpoints.foreign.lstm_tensors import (
     TORCH_MARKS,
     has_torch_linear,
@@ -20,6 +20,6 @@ def convert(content: Content) -> ConvertedWeights:
     return torch_lstm_weights(content, WINDOW_STEP)
 
 
-RESEMBLYZER = Format(
+RESEMBLYZER = WeightsFormat(
     "GE2E LSTM of Resemblyzer, pretrained.pt", (TORCH_MARKS,), convert, has_torch_linear
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     only_tensors,
     rename,
 )
@@ -73,7 +73,7 @@ def convert(content: Content) -> ConvertedWeights:
     return ConvertedWeights(CampplusConfig(embedding_dim=embedding), tensors)
 
 
-SPEAKER_3D = Format(
+SPEAKER_3D = WeightsFormat(
     "CAM++ and ERes2NetV2 of 3D-Speaker, campplus_*.pt / .bin, pretrained_eres2netv2*.ckpt",
     (MARKS, ERES2NET_V2_MARKS),
     convert,

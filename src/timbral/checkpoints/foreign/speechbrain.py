@@ -10,7 +10,7 @@ from torch import Tensor
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     count_layers,
     only_tensors,
     rename,
@@ -74,4 +74,4 @@ def convert(content: Content) -> ConvertedWeights:
     return ConvertedWeights(*ecapa_tensors(only_tensors(content.values)))
 
 
-SPEECHBRAIN = Format("ECAPA-TDNN of SpeechBrain, embedding_model.ckpt", (MARKS,), convert)
+SPEECHBRAIN = WeightsFormat("ECAPA-TDNN of SpeechBrain, embedding_model.ckpt", (MARKS,), convert)

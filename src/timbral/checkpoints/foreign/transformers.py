@@ -12,7 +12,7 @@ from torch import Tensor
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     only_tensors,
     rename,
     without_weight_norm,
@@ -138,7 +138,7 @@ def convert(content: Content) -> ConvertedWeights:
     return ConvertedWeights(config, tensors, uninitialized_prefixes=() if has_head else ("head.",))
 
 
-TRANSFORMERS = Format(
+TRANSFORMERS = WeightsFormat(
     "WavLM of transformers, a folder with config.json and model.safetensors",
     ((f"wavlm.{MARK}",), (MARK,)),
     convert,

@@ -16,7 +16,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     only_tensors,
     rename,
 )
@@ -100,7 +100,7 @@ def _config(content: Mapping[str, Any]) -> W2vBertMhfaConfig:
         raise CheckpointError(f"no w2v-BERT can be built from config.json: {reason}") from None
 
 
-TRANSFORMERS_W2V_BERT = Format(
+TRANSFORMERS_W2V_BERT = WeightsFormat(
     "w2v-BERT 2.0 of transformers, a folder with config.json and model.safetensors",
     (MARKS,),
     convert,

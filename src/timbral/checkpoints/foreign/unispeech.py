@@ -11,7 +11,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     count_layers,
     only_tensors,
     rename,
@@ -105,6 +105,6 @@ def _config(wavlm: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> WavlmEc
     )
 
 
-UNISPEECH = Format(
+UNISPEECH = WeightsFormat(
     "WavLM with ECAPA-TDNN of UniSpeech, wavlm_large_finetune.pth (SIM-o)", (MARKS,), convert
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     check_marks,
     count_layers,
     only_tensors,
@@ -59,8 +59,8 @@ def convert_pyannote(content: Content) -> ConvertedWeights:
     return convert(replace(content, values=inside or tensors))
 
 
-WESPEAKER = Format("ResNet of WeSpeaker, avg_model.pt", (MARKS,), convert)
-PYANNOTE = Format(
+WESPEAKER = WeightsFormat("ResNet of WeSpeaker, avg_model.pt", (MARKS,), convert)
+PYANNOTE = WeightsFormat(
     "WeSpeaker's ResNet in pyannote's wrapper, pytorch_model.bin of wespeaker-voxceleb-resnet34-LM",
     (tuple(f"{PYANNOTE_PREFIX}{mark}" for mark in MARKS),),
     convert_pyannote,

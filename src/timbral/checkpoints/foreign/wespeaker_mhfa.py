@@ -11,7 +11,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     rename,
     requiring_tensors_of,
 )
@@ -71,6 +71,6 @@ def _config(wavlm: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> WavlmMh
     )
 
 
-WESPEAKER_MHFA = Format(
+WESPEAKER_MHFA = WeightsFormat(
     "WavLM with MHFA of BUT's WeSpeaker, avg_model.pt of WavLM_MHFA", (MARKS,), convert
 )

@@ -15,7 +15,7 @@ from torch import Tensor
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     check_marks,
 )
 from timbral.checkpoints.foreign.redimnet import MARKS as AUTHORS_MARKS
@@ -146,7 +146,7 @@ def _read_recipe(text: str) -> Mapping[str, Any]:
     return recipe
 
 
-WESPEAKER_REDIMNET = Format(
+WESPEAKER_REDIMNET = WeightsFormat(
     "ReDimNet and ReDimNet2 of WeSpeaker, avg_model.pt",
     (FIRST_MARKS, AUTHORS_MARKS),
     convert,

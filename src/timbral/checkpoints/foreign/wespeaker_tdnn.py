@@ -10,7 +10,7 @@ from torch import Tensor
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     count_layers,
     rename,
     requiring_tensors_of,
@@ -99,7 +99,9 @@ def _ecapa_config(state: Mapping[str, Tensor]) -> EcapaConfig:
     )
 
 
-WESPEAKER_CAMPPLUS = Format(
+WESPEAKER_CAMPPLUS = WeightsFormat(
     "CAM++ of WeSpeaker, avg_model.pt", (CAMPPLUS_MARKS,), convert_campplus, has_classifier
 )
-WESPEAKER_ECAPA = Format("ECAPA-TDNN of WeSpeaker, avg_model.pt", (ECAPA_MARKS,), convert_ecapa)
+WESPEAKER_ECAPA = WeightsFormat(
+    "ECAPA-TDNN of WeSpeaker, avg_model.pt", (ECAPA_MARKS,), convert_ecapa
+)

@@ -11,7 +11,7 @@ from timbral.audio.preprocessing import Preprocessing
 from timbral.checkpoints.foreign.base import (
     Content,
     ConvertedWeights,
-    Format,
+    WeightsFormat,
     count_layers,
     only_tensors,
     rename,
@@ -87,7 +87,7 @@ def _config(state: Mapping[str, Tensor]) -> W2vBertConfig:
     )
 
 
-WESPEAKER_W2V_BERT = Format(
+WESPEAKER_W2V_BERT = WeightsFormat(
     "w2v-BERT 2.0 with adapters of WeSpeaker, avg_model.pt of W2VBert_Adapter_MFA",
     (MARKS,),
     convert,

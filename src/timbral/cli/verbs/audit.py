@@ -34,7 +34,7 @@ NEEDS = {
 
 
 @dataclass(frozen=True)
-class Recordings:
+class RecordingOptions:
     """Recordings, which are read again to find those with a second speaker."""
 
     encoder: Annotated[
@@ -55,7 +55,7 @@ class Recordings:
     ] = None
 
 
-DEFAULT_RECORDINGS = Recordings()
+DEFAULT_RECORDINGS = RecordingOptions()
 
 
 def run(
@@ -81,7 +81,7 @@ def run(
         float, option("P", "leave out findings with a lower probability")
     ] = 0.5,
     show: Annotated[int, option("N", "number of findings of each kind to print")] = 10,
-    recordings: Annotated[Recordings, arg(name="")] = DEFAULT_RECORDINGS,
+    recordings: Annotated[RecordingOptions, arg(name="")] = DEFAULT_RECORDINGS,
     running: Running = DEFAULT_RUNNING,
 ) -> int:
     """Find wrong labels, split or mixed speakers, and duplicates.

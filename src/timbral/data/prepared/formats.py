@@ -28,7 +28,7 @@ __all__ = [
     "FORMATS",
     "MIN_MEL_FRAMES",
     "TABLE_COLUMNS",
-    "Format",
+    "PreparedFormat",
     "PreparedItem",
     "flac_name",
     "mel_name",
@@ -45,16 +45,16 @@ TABLE_COLUMNS = pa.schema(
         ("corpus", pa.string()),
     ]
 )
-"""columns of every prepared table, before those of `Format.location`"""
+"""columns of every prepared table, before those of `PreparedFormat.location`"""
 
 PreparedItem = tuple[Utterance, NDArray[Any]]
 """an utterance and what is stored for it: PCM (T,), or a mel spectrogram (F, M)"""
 Location = dict[str, Any]
-"""where an utterance's data is stored: a row of the columns `Format.location`"""
+"""where an utterance's data is stored: a row of the columns `PreparedFormat.location`"""
 
 
 @dataclass(frozen=True)
-class Format:
+class PreparedFormat:
     """A format of prepared recordings."""
 
     convert: Callable[[Wave, str], NDArray[Any]]
@@ -182,21 +182,21 @@ def _read_flac(folder: Path, location: Location) -> NDArray[np.int16]:
     return pcm
 
 
-FORMATS: dict[str, Format] = {
-    "arrow": Format(
+FORMATS: dict[str, PreparedFormat] = {
+    "arrow": PreparedFormat(
         _pcm,
         _write_arrow,
         _read_arrow,
         pa.schema([("shard", pa.int32()), ("start", pa.int64()), ("samples", pa.int64())]),
     ),
-    "npy": Format(
+    "npy": PreparedFormat(
         _mel,
         _write_npy,
         _read_npy,
         pa.schema([("file", pa.string()), ("frames", pa.int64())]),
         mel_name,
     ),
-    "flac": Format(
+    "flac": PreparedFormat(
         _pcm,
         _write_flac,
         _read_flac,

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from timbral.embeddings.clusters.average_linkage import average_linkage
-from timbral.embeddings.clusters.confidence import Fit
+from timbral.embeddings.clusters.confidence import ClusterFit
 from timbral.embeddings.clusters.merges import MERGES, merge_table
 from timbral.embeddings.clusters.threshold import best_threshold, least_threshold
 from timbral.embeddings.table import read_embeddings, utterance_schema, vectors_of, write_table
@@ -126,7 +126,7 @@ def _tables(
     """The labels, and pairs of speakers that may be one."""
     is_speaker = np.bincount(clusters) >= min_utterances
     names = _names(is_speaker)
-    fit = Fit.of(vectors, clusters, cut)
+    fit = ClusterFit.of(vectors, clusters, cut)
     known = fit.other >= 0
     added = {
         "given_speaker": table["speaker"],

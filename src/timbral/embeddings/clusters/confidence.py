@@ -13,14 +13,14 @@ from timbral.embeddings.clusters.average_linkage import (
 )
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["Fit"]
+__all__ = ["ClusterFit"]
 
 SHARPNESS = 15.0
 """log odds of a label per unit of its margin, a cosine"""
 
 
 @dataclass(frozen=True)
-class Fit:
+class ClusterFit:
     """How well N recordings fit into their clusters and into the nearest other ones; all (N,)."""
 
     cosine: Vectors
@@ -33,7 +33,7 @@ class Fit:
     """probability that the label is right, see `of`"""
 
     @classmethod
-    def of(cls, vectors: Vectors, clusters: Ints, threshold: float) -> Fit:
+    def of(cls, vectors: Vectors, clusters: Ints, threshold: float) -> ClusterFit:
         """For unit vectors (N, E) in clusters (N,) that were cut at `threshold`.
 
         The confidence is a logistic function of the label's margin: how far the mean cosine to its

@@ -62,7 +62,7 @@ class ByteFirst:
         return self._convolution(self._codes(features[:, :, 0]), True, ONE)
 
 
-class ByteBlock:
+class ByteResidualBlock:
     """A `ResidualBlock` for a chunk, as `FoldedBlock`, which takes codes."""
 
     def __init__(
@@ -123,8 +123,8 @@ class ByteFront(FoldedFront):
     def _folded_first(self, front: FrontConvolutions, frames: int, mels: int) -> ByteFirst:
         return ByteFirst(front, self._first_channels, self._numbers)
 
-    def _folded_block(self, block: ResidualBlock, frames: int, mels: int) -> ByteBlock:
-        return ByteBlock(block, *next(self._from_to), self._numbers)
+    def _folded_block(self, block: ResidualBlock, frames: int, mels: int) -> ByteResidualBlock:
+        return ByteResidualBlock(block, *next(self._from_to), self._numbers)
 
     def _folded_last(
         self, front: FrontConvolutions, frames: int, mels: int

@@ -32,7 +32,7 @@ from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 from timbral.inference.optimized.ecapa_byte_ranges import SeenEcapa, taps_seen
 from timbral.inference.optimized.frame_stream import FrameStream
 
-__all__ = ["ByteBlock", "ByteInput", "ByteLinear", "StreamEnds"]
+__all__ = ["ByteInput", "ByteLinear", "ByteSERes2NetBlock", "StreamEnds"]
 
 PARTS = 2
 """codes of each feature"""
@@ -180,7 +180,7 @@ class ByteExcitation:
             write_codes(numbers.addcmul_(given[rows].float(), step), made[rows])
 
 
-class ByteBlock:
+class ByteSERes2NetBlock:
     """A `SERes2NetBlock`: codes (size, C) -> codes (size, C)."""
 
     def __init__(self, block: SERes2NetBlock, given: ByteChannels, numbers: Numbers) -> None:

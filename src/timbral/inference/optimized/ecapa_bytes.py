@@ -18,9 +18,9 @@ from timbral.encoders.layers.time_delay import TimeDelayLayer
 from timbral.inference.optimized.byte_channels import ByteChannels
 from timbral.inference.optimized.byte_numbers import ByteNumbers, in_one_thread
 from timbral.inference.optimized.ecapa_byte_blocks import (
-    ByteBlock,
     ByteInput,
     ByteLinear,
+    ByteSERes2NetBlock,
     StreamEnds,
 )
 from timbral.inference.optimized.ecapa_byte_pooling import ByteAttentiveStatistics
@@ -54,11 +54,11 @@ class ByteEcapa:
     def _fold(self, encoder: EcapaEncoder) -> None:
         numbers = ByteNumbers(encoder, partial(SeenEcapa, encoder))
         self._input = ByteInput(encoder, numbers)
-        self._blocks: list[tuple[ByteBlock, int]] = []
+        self._blocks: list[tuple[ByteSERes2NetBlock, int]] = []
         given, outputs_of_blocks = self._input.made, []
         for block in encoder.blocks:
             assert isinstance(block, SERes2NetBlock)
-            made = ByteBlock(block, given, numbers)
+            made = ByteSERes2NetBlock(block, given, numbers)
             self._blocks.append((made, block.dilation))
             given = made.made
             outputs_of_blocks.append(given)
