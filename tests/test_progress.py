@@ -48,9 +48,11 @@ def test_a_log_gets_the_time_of_what_is_not_counted(
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 1.0)
     with clock_of(599.0):
         assert "progress" not in [thread.name for thread in threading.enumerate()]
-    with clock_of(7200.0):
+    with clock_of(7200.0) as advance:
         time.sleep(1.3)
-    assert capsys.readouterr().err == "embedding: 0:01\n"
+        monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+        advance(3, 8)
+    assert capsys.readouterr().err == "embedding: 0:01\nembedding: 37 %  0:01\n"
 
 
 @pytest.fixture

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from timbral.io.durations import duration
 from timbral.io.storage import is_url
+
+if TYPE_CHECKING:
+    from timbral.io.types import Progress
 
 __all__ = ["announce_length", "clock_of"]
 
@@ -30,13 +34,14 @@ def announce_length(*paths: str | Path) -> float:
     return seconds
 
 
-def clock_of(seconds: float) -> AbstractContextManager[None]:
+def clock_of(seconds: float) -> AbstractContextManager[Progress]:
     """A clock on standard error while recordings of this total duration are embedded, if long.
 
-    Nothing else may be printed within the context.
+    The context's value is called with what is done and the total. Nothing else may be printed
+    within it.
     """
     if seconds < LONG_SECONDS:
-        return nullcontext()
+        return nullcontext(lambda done, total: None)
     from timbral.io.progress import clock  # imports rich
 
     return clock("embedding")

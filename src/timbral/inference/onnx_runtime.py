@@ -18,10 +18,11 @@ from timbral.inference.exported_model import (
     ExportedNetwork,
     read_content,
 )
+from timbral.inference.runtime import no_progress
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
 from timbral.io.loaded_torch import Device, cpu_device, cpu_threads
 from timbral.io.onnxruntime_import import import_onnxruntime
-from timbral.io.types import Vectors
+from timbral.io.types import Progress, Vectors
 
 if TYPE_CHECKING:
     import torch
@@ -81,6 +82,7 @@ class OnnxRuntime:
         self._open()
 
     def _open(self) -> None:
+        self.progress: Progress = no_progress
         self._session = open_session(read_content(self.path), self.path)
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.model = ExportedModel.parse(metadata.get("timbral", "null"), self.path)
@@ -180,8 +182,11 @@ class OnnxRuntime:
         # In a batch the last bit of a number may differ, and then its rounding to 8 bits, too.
         alone = self.precision == STATIC
         limit = 0 if alone else SECONDS_PER_BATCH * self.network.sample_rate
-        for rows in rows_by_length([len(wave) for wave in waves], limit):
+        lengths, done = [len(wave) for wave in waves], 0
+        for rows in rows_by_length(lengths, limit):
             vectors[rows] = self._run([waves[row] for row in rows], "vectors")
+            done += sum(lengths[row] for row in rows)
+            self.progress(done, sum(lengths))
         return vectors
 
     def _run(self, waves: Sequence[Wave], output: str) -> Vectors:

@@ -10,14 +10,14 @@ from timbral.audio.decode import Wave
 from timbral.encoders.native_windows import Windows
 from timbral.errors import ConfigError
 from timbral.io.loaded_torch import Device
-from timbral.io.types import Vectors
+from timbral.io.types import Progress, Vectors
 
 if TYPE_CHECKING:  # an exported model needs no torch
     import torch
 
     from timbral.encoders.base import SpeakerEncoder
 
-__all__ = ["NetworkFacts", "Runtime", "torch_network"]
+__all__ = ["NetworkFacts", "Runtime", "no_progress", "torch_network"]
 
 
 class NetworkFacts(Protocol):
@@ -47,6 +47,9 @@ class NetworkFacts(Protocol):
 class Runtime(Protocol):
     """From preprocessed waves to unit vectors; see `TorchRuntime` for the methods."""
 
+    progress: Progress
+    """called with the samples embedded so far and in all, while waves are embedded whole"""
+
     @property
     def network(self) -> NetworkFacts: ...
 
@@ -66,6 +69,10 @@ class Runtime(Protocol):
     def embed_mels(self, mels: Sequence[Vectors], windows: Windows) -> Vectors: ...
 
     def embed_windows(self, wave: Wave, windows: Windows) -> Vectors: ...
+
+
+def no_progress(done: int, total: int) -> None:
+    """Report nothing."""
 
 
 def torch_network(runtime: Runtime) -> SpeakerEncoder:

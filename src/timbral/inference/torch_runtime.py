@@ -18,9 +18,10 @@ from timbral.encoders.base import SpeakerEncoder
 from timbral.encoders.native_windows import Windows
 from timbral.errors import ConfigError
 from timbral.inference.optimize import optimize, optimize_in_8_bits
+from timbral.inference.runtime import no_progress
 from timbral.inference.wave_batches import equal_segments, owner_means, rows_by_length
 from timbral.io.devices import check_precision, float32_products
-from timbral.io.types import Vectors
+from timbral.io.types import Progress, Vectors
 
 __all__ = ["SECONDS_PER_BATCH", "TorchRuntime"]
 
@@ -50,6 +51,7 @@ class TorchRuntime:
         self.network = network.to(self.device).eval()
         self.precision = precision
         self.compile = compile
+        self.progress: Progress = no_progress
         self._prepare()
 
     def _prepare(self) -> None:
@@ -140,11 +142,14 @@ class TorchRuntime:
         segments, owners = equal_segments(waves, longest)
         limit = self.seconds_per_batch * self.network.sample_rate
         vectors = np.empty((len(segments), self.network.embedding_dim), dtype=np.float32)
+        lengths, done = [len(segment) for segment in segments], 0
         with self._in_precision():
-            for rows in rows_by_length([len(segment) for segment in segments], limit):
+            for rows in rows_by_length(lengths, limit):
                 features, frame_lengths = self._features([segments[row] for row in rows])
                 embeddings = self._embed_features(features, frame_lengths)
                 vectors[rows] = embeddings.float().cpu().numpy()
+                done += sum(lengths[row] for row in rows)
+                self.progress(done, sum(lengths))
         return owner_means(unit_length(vectors), owners, len(waves))
 
     def _pad(self, waves: Sequence[Wave]) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from rich.text import Text
 from timbral.io.durations import duration
 
 if TYPE_CHECKING:
-    from timbral.io.types import StepProgress
+    from timbral.io.types import Progress, StepProgress
 
 __all__ = ["Display", "bar", "clock", "corpus_bar", "training_bar"]
 
@@ -45,7 +45,8 @@ CHOOSING = "choosing the share of trained weights"
 class Display:
     """State of a job: done of total, time elapsed and left, and details.
 
-    counted: whether the job counts its work; if not, only the time is shown.
+    counted: whether the job counts its work; if not, the time is shown, and the percentage if the
+    job knows its total.
     """
 
     def __init__(self, what: str, *, counted: bool = True) -> None:
@@ -85,8 +86,9 @@ class Display:
         return f"{_clock((self.total - self.done) / self.per_second)} left"
 
     def _count(self, of: str) -> str:
-        total = "" if self.total is None else f"{of}{self.total:,}"
-        return f"{self.done:,}{total}" if self.counted else ""
+        if not self.counted:
+            return "" if self.total is None else f"{100 * self.done // self.total} %"
+        return f"{self.done:,}" if self.total is None else f"{self.done:,}{of}{self.total:,}"
 
     def line(self) -> str:
         """Everything in one line of text."""
@@ -142,13 +144,20 @@ def _shown(display: Display, *, transient: bool = False) -> Iterator[Callable[[]
 
 
 @contextmanager
-def clock(what: str) -> Iterator[None]:
-    """Show how long the block has been running, if nothing counts its work.
+def clock(what: str) -> Iterator[Progress]:
+    """Show how long the block has been running, and what part is done if it says so.
 
-    The block must not write to standard output, because that would disturb the display.
+    Yields a function of done and total. The block must not write to standard output, because that
+    would disturb the display.
     """
-    with _shown(Display(what, counted=False), transient=True):
-        yield
+    display = Display(what, counted=False)
+    with _shown(display, transient=True) as show:
+
+        def update(done: int, total: int) -> None:
+            display.update(done, total)
+            show()
+
+        yield update
 
 
 @contextmanager

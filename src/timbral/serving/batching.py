@@ -23,9 +23,9 @@ import numpy as np
 
 from timbral.audio.decode import Wave
 from timbral.encoders.native_windows import Windows
-from timbral.inference.runtime import NetworkFacts, Runtime
+from timbral.inference.runtime import NetworkFacts, Runtime, no_progress
 from timbral.io.loaded_torch import Device, set_torch_threads
-from timbral.io.types import Vectors
+from timbral.io.types import Progress, Vectors
 from timbral.serving.lone_threads import LoneThreads
 from timbral.serving.refusals import ServiceError
 from timbral.serving.request_time import check_time_left, deadline, too_busy
@@ -81,6 +81,7 @@ class BatchingRuntime:
             observe: called after each batch
         """
         self.runtime = runtime
+        self.progress: Progress = no_progress
         self._timeout = timeout_seconds
         self._lone_threads = LoneThreads(threads_alone)
         self._observe = observe

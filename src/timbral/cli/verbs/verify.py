@@ -93,7 +93,7 @@ def run(
         encoder, running, torch_threads=1 if 0 < seconds <= SHORT_SECONDS else None
     )
     try:
-        with clock_of(seconds):
+        with clock_of(seconds) as embedder.runtime.progress:
             decision = embedder.verify(
                 with_channel(first, channel),
                 with_channel(second, channel),
