@@ -186,6 +186,14 @@ def store(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store.open(folder)
 
 
+def touch(root: Path, *names: str) -> Path:
+    """A folder with empty files of these names."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
 def make_recordings(root: Path) -> Path:
     """Folders `noise`, `music` and `rir` with small recordings."""
     random = np.random.default_rng(0)
@@ -249,7 +257,7 @@ def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def embedder(run: Path) -> Embedder:
     """The encoder of the run."""
     return api.load_encoder(run, device="cpu")

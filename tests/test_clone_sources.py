@@ -6,17 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from conftest import touch
 from timbral.cli.verbs.similarity import split_words
 from timbral.cloning.clone_lists import read_clone_list, read_meta
 from timbral.cloning.clone_sources import find_clones
 from timbral.errors import DataError
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def test_lists_of_clones(tmp_path: Path) -> None:

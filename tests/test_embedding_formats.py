@@ -22,11 +22,6 @@ from timbral.inference.embedder import Embedder
 
 
 @pytest.fixture(scope="module")
-def embedder(run: Path) -> Embedder:
-    return api.load_encoder(run, device="cpu")
-
-
-@pytest.fixture(scope="module")
 def table(embedder: Embedder, voices: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     folder = tmp_path_factory.mktemp("table")
     api.embed(embedder, voices, folder)

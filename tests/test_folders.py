@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from conftest import SMALL
+from conftest import SMALL, touch
 from timbral import api
 from timbral.audio.decode import decode
 from timbral.audio.preprocessing import Preprocessing
@@ -52,13 +52,6 @@ PLAIN = {
     "one folder in each": ("anna/wav/1.wav", "ben/wav/2.wav"),
     "VoxCeleb's wav": ("id10001/5ssVY9a5X-M/1.wav", "id10001/7w0IBEWc9Qw/1.wav", "id10002/x/1.wav"),
 }
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 @pytest.fixture

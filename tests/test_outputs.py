@@ -25,11 +25,6 @@ from timbral.reports.voice_map import MAP_PAGE
 
 
 @pytest.fixture(scope="module")
-def embedder(run: Path) -> Embedder:
-    return api.load_encoder(run, device="cpu")
-
-
-@pytest.fixture(scope="module")
 def embedded(embedder: Embedder, voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("outputs") / "embedded"
     api.embed(embedder, voices, folder)

@@ -49,11 +49,6 @@ from timbral.serving.server import listen
 
 
 @pytest.fixture(scope="module")
-def embedder(run: Path) -> Embedder:
-    return timbral.load_encoder(run)
-
-
-@pytest.fixture(scope="module")
 def paths(voices: Path) -> list[Path]:
     return three_recordings(voices)
 

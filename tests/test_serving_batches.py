@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import timbral
 from served import SlowRuntime, in_threads, wait_until
 from timbral.audio.decode import Wave
 from timbral.inference.embedder import Embedder
@@ -17,11 +15,6 @@ from timbral.io.types import Vectors
 from timbral.serving.batching import BatchingRuntime
 from timbral.serving.lone_threads import LoneThreads
 from timbral.serving.refusals import ServiceError
-
-
-@pytest.fixture(scope="module")
-def embedder(run: Path) -> Embedder:
-    return timbral.load_encoder(run)
 
 
 def test_what_waits_is_computed_together(embedder: Embedder, waves: list[Wave]) -> None:
