@@ -120,8 +120,8 @@ def listen(
     def measure(samples: Vectors, name: str, rate: float) -> tuple[Vectors, Conditions] | None:
         if len(samples) not in measured:
             side = side_of(embedder, samples)
-            heard = (side.voice, side.conditions) if side.holds_speech else None
-            measured[len(samples)] = heard
+            found = (side.voice, side.conditions) if side.holds_speech else None
+            measured[len(samples)] = found
         return measured[len(samples)]
 
     states: list[StreamState | None] = []
