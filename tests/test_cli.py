@@ -284,7 +284,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
         assert "Traceback" not in output, name
 
 
-@pytest.mark.parametrize("verb", ["verify", "identify", "check"])
+@pytest.mark.parametrize("verb", ["verify", "identify", "check", "similarity"])
 def test_a_recording_that_cannot_be_used_is_exit_code_1(
     ask: Ask, run: Path, voices: Path, tmp_path: Path, verb: str
 ) -> None:
@@ -293,9 +293,10 @@ def test_a_recording_that_cannot_be_used_is_exit_code_1(
     bad.write_bytes(b"no audio at all")
     gallery = tmp_path / "g.db"
     assert ask("enroll", gallery, "one", recording, "--encoder", run, "--force").code == 0
-    words = {"verify": [run], "identify": [gallery, "--encoder", run], "check": []}[verb]
-    for option in ([], ["--exit-code"]):
-        answer = ask(verb, *words, recording, bad, *option)
+    words = {"verify": [run], "identify": [gallery, "--encoder", run], "check": []}
+    words["similarity"] = ["--drift", "--output", tmp_path / "drift", run]
+    for option in ([], ["--exit-code"])[: 1 if verb == "similarity" else 2]:
+        answer = ask(verb, *words[verb], recording, bad, *option)
         assert answer.code == 1
         assert "bad.wav: cannot be read as audio" in answer.err
 

@@ -21,13 +21,13 @@ __all__ = [
 
 
 def check_recordings(*paths: str | Path) -> None:
-    """Raise AudioError for a recording that does not exist or is a folder; not for URLs."""
+    """Raise DataError for a recording that does not exist or is a folder; not for URLs."""
     for path in map(str, paths):
         file = Segment.of(path).file
         if not is_url(file) and not Path(file).exists():
-            raise AudioError(path, "no such file", "missing")
+            raise DataError(f"{path}: no such file")
         if Path(file).is_dir():
-            raise AudioError(path, "is a folder; give a recording inside it", "unreadable")
+            raise DataError(f"{path}: is a folder; give a recording inside it")
 
 
 def check_channel(channel: str, *paths: str | Path) -> None:

@@ -16,12 +16,12 @@ from timbral.cli.parse_errors import parse_errors_in_one_line
 from timbral.cli.verb_table import VERBS, load_verb
 from timbral.cli.word_order import options_last
 from timbral.cli.wording import name_flags
-from timbral.errors import ConfigError, TimbralError, did_you_mean
+from timbral.errors import AudioError, ConfigError, TimbralError, did_you_mean
 from timbral.version import __version__
 
 __all__ = ["main", "parse", "run"]
 
-OK, USAGE, CRASHED = 0, 2, 70
+OK, UNUSABLE, USAGE, CRASHED = 0, 1, 2, 70
 NO_TORCH = "timbral {}: needs torch here, which is not installed; install it"
 
 
@@ -56,7 +56,7 @@ def _report(error: Exception, words: Sequence[str]) -> int:
             return OK
         message = _system_error(error) if isinstance(error, OSError) else str(error)
         print(f"error: {name_flags(message, words[0] if words else '')}", file=sys.stderr)
-        return USAGE
+        return UNUSABLE if isinstance(error, AudioError) else USAGE
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         print(f"error: {NO_TORCH.format(' '.join(words[:1]))}", file=sys.stderr)
         return USAGE

@@ -16,6 +16,7 @@ from timbral.audio.decode import Wave
 from timbral.errors import AudioError, InputError
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
+from timbral.io.masked_arrays import refuse_masked
 from timbral.io.types import Vectors
 
 __all__ = ["PyannoteEmbedding"]
@@ -71,8 +72,9 @@ class PyannoteEmbedding:
         Returns:
             vectors; as in pyannote, a row is NaN if its mask leaves too little, or only silence
 
-        Raises InputError for other shapes.
+        Raises InputError for other shapes, and for masked samples.
         """
+        refuse_masked(waveforms, "waveforms")
         waveforms = torch.as_tensor(waveforms)
         if waveforms.ndim != 3 or waveforms.shape[1] != 1:
             raise InputError(

@@ -125,7 +125,7 @@ def _check_alone(gallery: str, name: object, others: bool) -> None:
 def _check_words(gallery: str, name: str, recordings: Sequence[str]) -> None:
     """Raise ConfigError for an argument that is missing or in another's place.
 
-    Raises AudioError for a recording that does not exist.
+    Raises DataError for a recording that does not exist.
     """
     found = _misplaced(gallery, name, recordings)
     if found:

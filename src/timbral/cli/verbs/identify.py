@@ -106,8 +106,7 @@ def _check(
 
     Raises:
         ConfigError: the gallery or the recordings are missing
-        AudioError: a recording does not exist
-        DataError: another file or folder does not exist
+        DataError: a file or folder does not exist
     """
     if what := other_than_gallery(gallery):
         raise ConfigError(f"GALLERY comes before the recordings, but {gallery!r} is {what}")

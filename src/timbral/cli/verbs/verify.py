@@ -13,7 +13,6 @@ from timbral.checkpoints.known_names import DEFAULT_ENCODER, PUBLISHED_NAMES
 from timbral.cli.common_options import (
     DEFAULT_RUNNING,
     OK,
-    SOME_FAILED,
     ChannelOption,
     Running,
     load_embedder,
@@ -23,7 +22,7 @@ from timbral.cli.common_options import (
 from timbral.cli.early_checks import check_channel, check_files, check_question, check_recordings
 from timbral.cli.long_recordings import announce_length, clock_of
 from timbral.cli.wording import count, name_flags, percent
-from timbral.errors import AudioError, ConfigError
+from timbral.errors import ConfigError
 
 if TYPE_CHECKING:
     from timbral.inference.decision import Decision
@@ -92,19 +91,15 @@ def run(
     embedder = load_embedder(
         encoder, running, torch_threads=1 if 0 < seconds <= SHORT_SECONDS else None
     )
-    try:
-        with clock_of(seconds) as embedder.runtime.progress:
-            decision = embedder.verify(
-                with_channel(first, channel),
-                with_channel(second, channel),
-                threshold,
-                calibration=calibration,
-                false_accept=false_accept,
-                prior=prior,
-            )
-    except AudioError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return SOME_FAILED
+    with clock_of(seconds) as embedder.runtime.progress:
+        decision = embedder.verify(
+            with_channel(first, channel),
+            with_channel(second, channel),
+            threshold,
+            calibration=calibration,
+            false_accept=false_accept,
+            prior=prior,
+        )
     if json:
         print(_as_json(embedder, first, second, decision))
     else:
