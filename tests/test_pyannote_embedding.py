@@ -83,3 +83,9 @@ def test_other_shapes(
 ) -> None:
     with pytest.raises(InputError, match=words):
         embedding(waveforms, masks)
+
+
+def test_masked_arrays_are_refused(embedding: PyannoteEmbedding) -> None:
+    wave = np.ma.array(np.zeros((1, 1, 16_000), np.float32), mask=np.arange(16_000) < 100)
+    with pytest.raises(InputError, match="waveforms: 100 of 16,000 values are masked"):
+        embedding(wave)  # type: ignore[arg-type]
