@@ -195,8 +195,9 @@ def test_distillation_learns_and_resumes_exactly(
     lines = (tmp_path / "whole/metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
     assert np.mean(losses[-2:]) < 0.9 * np.mean(losses[:2])
+    assert told[0] == {}  # the training begins
     if teacher_input == "recordings":
-        assert told[0]["teacher_vectors"] == 0.5  # of two files, one a speed
+        assert told[1]["teacher_vectors"] == 0.5  # of two files, one a speed
     assert -1 < json.loads(lines[-1])["val_teacher_cosine"] < 1
     whole, parts = (
         safetensors.torch.load_file(tmp_path / name / "checkpoints/step-8/model.safetensors")
