@@ -344,7 +344,7 @@ def test_missing_recordings_are_an_error_before_the_first_step(
     (recordings / "bad" / "a.wav").write_text("no audio")
     for paths, words in (
         ([], "paths is empty"),
-        (["nowhere"], r"augment.noise.paths: nowhere: no such folder; folders"),
+        (["nowhere"], r"augment.noise.paths: nowhere: no such folder; give folders"),
         ([str(recordings / "empty")], "contains no recordings"),
         ([str(recordings / "bad")], "none of 1 recordings can be read"),
     ):

@@ -128,6 +128,20 @@ def test_mistakes_are_explained(ask: Ask, tmp_path: Path) -> None:
         api.clone_similarity(["ge2e-lstm", "ecapa", "ge2e-lstm"], [tmp_path])
 
 
+def test_encoders_of_one_name_are_told_apart(run: Path, voices: Path, tmp_path: Path) -> None:
+    """Such as one encoder in two precisions."""
+    clone, reference = sorted(voices.glob("*/*.ogg"))[:2]
+    (tmp_path / "pairs.txt").write_text(f"{clone}\t{reference}\n")
+    (tmp_path / "again").symlink_to(run)
+    encoders = [run, tmp_path / "again", api.load_encoder(run)]
+    report = api.clone_similarity(encoders, [tmp_path / "pairs.txt"], draws=0)
+    name = api.load_encoder(run).name
+    assert [each.encoder for each in report.figures] == [
+        f"{name} ({run})", f"{name} ({tmp_path / 'again'})", f"{name} (3)",
+    ]  # fmt: skip
+    assert f"[{name} ({run}) " in report.lines[0]
+
+
 def test_references_that_are_not_there(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
     clone = sorted(voices.glob("*/*.ogg"))[0].resolve()
     (tmp_path / "pairs.txt").write_text(f"{clone}\t{tmp_path}/none.wav\n")

@@ -307,6 +307,8 @@ def test_what_an_exported_model_cannot_do(pairs: dict[str, Pair], tmp_path: Path
     for match, call in refused:
         with pytest.raises(ConfigError, match=match):
             call()  # type: ignore[operator]
+    with pytest.raises(CheckpointError, match="use the encoder that it was exported from"):
+        api.convert(pairs["lstm"].path, tmp_path / "converted")
 
 
 def changed(path: Path, target: Path, *changes: tuple[bytes, bytes]) -> Path:

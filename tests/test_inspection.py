@@ -22,6 +22,7 @@ from timbral.data.inspect.inspection import inspect_data
 from timbral.data.manifest import Manifest, Utterance
 from timbral.data.prepared.formats import FORMATS
 from timbral.data.prepared.prepare import prepare
+from timbral.data.sources import find_utterances
 from timbral.reports.histogram import bar_chart, histogram, short_number
 from timbral.reports.inspection_page import describe, write_inspection
 
@@ -157,6 +158,10 @@ def test_passed_over_files_are_counted(
     assert expected in capsys.readouterr().out.splitlines()
     assert expected in describe(inspect_data(corpus))
     assert count_passed_over([tmp_path / "store"], rows) == {}
+    for format in FORMATS:
+        prepare(rows, tmp_path / format, Preprocessing(), format=format)
+        prepared = find_utterances(tmp_path / format)
+        assert count_passed_over([tmp_path / format], prepared) == {}
     assert describe_passed_over(Counter({f".{n}": 9 - n for n in range(8)})).endswith(
         "5 .4, 9 others"
     )

@@ -349,6 +349,8 @@ def test_migrations_that_cannot_be(folder: Path, migrated: MigrationSummary) -> 
         migrate_gallery(folder / "old.db", NEW, *tables[::-1], folder / "x.db")
     with pytest.raises(DataError, match="already mapped from another encoder"):
         migrate_gallery(folder / "new.db", OLD, *tables[::-1], folder / "x.db")
+    with pytest.raises(DataError, match="give another encoder"):
+        migrate_gallery(folder / "old.db", OLD, *tables, folder / "x.db")
     assert not (folder / "x.db").exists()
     assert not list(folder.glob("*new-*"))
     with pytest.raises(DataError, match="its migration is damaged"):

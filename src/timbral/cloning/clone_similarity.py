@@ -6,6 +6,7 @@ Start reading this package here.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -150,7 +151,23 @@ def _views(
         views.append(view)
         pairs |= similar_pairs(found.clones, encoded)
     copied = copies(pairs)
-    return [view.with_copies(copied) for view in views], list(failures.values())
+    apart = _named_apart(views, encoders)
+    return [view.with_copies(copied) for view in apart], list(failures.values())
+
+
+def _named_apart(
+    views: Sequence[EncoderView], encoders: Sequence[Embedder | str | Path]
+) -> list[EncoderView]:
+    """The views; encoders of one name, as of two precisions, also have the word that they were
+    given by.
+    """
+    times = Counter(view.encoder for view in views)
+    named = []
+    for number, (view, given) in enumerate(zip(views, encoders, strict=True), 1):
+        word = str(given) if isinstance(given, str | Path) else f"{number}"
+        is_alone = times[view.encoder] == 1
+        named.append(view if is_alone else replace(view, encoder=f"{view.encoder} ({word})"))
+    return named
 
 
 def _advance(progress: Progress, before: int, total: int, done: int) -> None:

@@ -81,12 +81,18 @@ def migrate_gallery(
             language); speakers need not be known. New recordings are centered by their mean; None:
             by the mean of `new_vectors`
 
-    Raises DataError for vectors of other encoders, a bridge of fewer than 20 speakers with two
-    recordings each, an existing `output`, and a gallery with voices that were already mapped.
+    Raises DataError for the gallery's own encoder, vectors of other encoders, a bridge of fewer
+    than 20 speakers with two recordings each, an existing `output`, and a gallery with voices that
+    were already mapped.
     """
     source = gallery if isinstance(gallery, Gallery) else Gallery(gallery)
     identity = EncoderIdentity.of(encoder)
     path = _claimed(output)
+    if replace(identity, name=source.encoder.name) == source.encoder:
+        raise DataError(
+            f"{source.location}: its vectors are of {source.encoder} already, which compares with "
+            "them as they are; give another encoder to migrate to"
+        )
     mapped_before = [name for name, old in _mapped(source) if old]
     if mapped_before:
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,13 +32,24 @@ def beside(path: Path, fits: Callable[[Path], bool] | None = None) -> str:
             return f"; there is none in {missing.parent}"
     entries = {entry.name: entry.is_dir() for entry in found}
     names = sorted(f"{name}/" if entries[name] else name for name in entries if name[0] != ".")
-    near = difflib.get_close_matches(missing.name, list(entries), n=1)
-    if near:
-        return f"; did you mean {missing.parent / near[0]}?"
+    near = difflib.get_close_matches(missing.name, list(entries), n=3)
+    if near := [name for name in near if _stems_are_alike(missing.name, name)]:
+        shown = missing.parent if path.is_absolute() else _relative(missing.parent)
+        return f"; did you mean {shown / near[0]}?"
     if not names:
         return f"; {missing.parent} is empty"
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"; in {missing.parent}: {', '.join(names[:SHOWN])}{more}"
+
+
+def _stems_are_alike(name: str, other: str) -> bool:
+    """Whether names are alike without their suffixes: half of `x.onnx` is its suffix."""
+    return bool(difflib.get_close_matches(Path(name).stem, [Path(other).stem], n=1))
+
+
+def _relative(folder: Path) -> Path:
+    """A folder as seen from the working folder."""
+    return Path(os.path.relpath(folder))
 
 
 def near_name(name: str, names: Sequence[str]) -> str:

@@ -36,16 +36,23 @@ def read_onnx_layers(content: bytes) -> dict[str, Tensor]:
 
     They are named ``onnx.NUMBER.OPERATION.INPUT``, so that they are tensors by name as in any other
     file; `layers_of` splits them into layers again. Raises MissingExtraError without the package
-    onnx, CheckpointError for an unreadable model and for weights in separate files.
+    onnx, CheckpointError for an unreadable model, for one that timbral exported, and for weights in
+    separate files.
     """
     try:
         import onnx
     except ImportError:
         raise MissingExtraError("reading the weights of an ONNX file", "export") from None
     try:
-        graph = onnx.load_model_from_string(content).graph
+        model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf raises several kinds
         raise CheckpointError(f"it is not a readable ONNX model ({error})") from None
+    if any(entry.key == "timbral" for entry in model.metadata_props):
+        raise CheckpointError(
+            "timbral exported it, without the names of its weights, so it can run but not be "
+            "trained, averaged or converted; use the encoder that it was exported from"
+        )
+    graph = model.graph
     weights = {each.name: each for each in graph.initializer}
     weights |= {
         node.output[0]: attribute.t

@@ -81,20 +81,18 @@ class Recordings:
 
 
 def _find(section: str, paths: Sequence[str]) -> list[Path]:
-    expected = f"folders (or files) of recordings: {', '.join(sorted(AUDIO_SUFFIXES))}"
+    remedy = f"give folders or files of recordings, or set {section}.probability to 0"
     if not paths:
-        raise DataError(
-            f"{section}.probability is above 0, but {section}.paths is empty; it takes "
-            f"{expected}. Or set {section}.probability to 0"
-        )
+        raise DataError(f"{section}.probability is above 0, but {section}.paths is empty; {remedy}")
     files: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():
-            raise DataError(f"{section}.paths: {path}: no such folder; {expected} are needed")
+            raise DataError(f"{section}.paths: {path}: no such folder; {remedy}")
         below = [path] if path.is_file() else list(audio_files(path))
         if not below:
+            suffixes = ", ".join(sorted(AUDIO_SUFFIXES))
             raise DataError(
-                f"{section}.paths: {path}: contains no recordings; {expected} are needed"
+                f"{section}.paths: {path}: contains no recordings ({suffixes}); {remedy}"
             )
         files += below
     return [Path(os.path.abspath(file)) for file in files]

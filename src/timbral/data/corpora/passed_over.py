@@ -27,16 +27,19 @@ def count_passed_over(roots: Sequence[str | Path], utterances: Iterable[Utteranc
     """How many files below the folders of corpora are not recordings of `utterances`, by suffix.
 
     Hidden files and data that timbral prepared or embedded there are not counted. Nothing is
-    counted if the recordings are elsewhere, as for tables, lists, prepared data and URLs.
+    counted for prepared data, precomputed mels, and recordings that are elsewhere, as those of
+    tables, lists and URLs.
     """
     if not all(Path(root).is_dir() for root in roots):
+        return Counter()
+    if any(Path(root, "store.json").is_file() for root in roots):
         return Counter()
     inside = tuple(f"{os.path.abspath(root).rstrip('/')}/" for root in roots)
     taken: Counter[str] = Counter()
     in_segments: set[str] = set()
     for row in utterances:
         segment = Segment.of(row.path)
-        if not segment.file.startswith(inside):
+        if not segment.file.startswith(inside) or segment.file.endswith(".npy"):
             return Counter()
         if segment.is_whole:
             taken[_suffix(segment.file)] += 1
