@@ -210,6 +210,8 @@ def test_damaged_and_unknown_weights(tmp_path: Path) -> None:
         read_foreign(path, "speechbrian")
     with pytest.raises(CheckpointError, match="no such file or folder"):
         read_foreign(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match=r"ge2e-lstm: is not a file but an encoder that"):
+        read_foreign(Path("ge2e-lstm"))
     with pytest.raises(CheckpointError, match=r"contains none of model\.safetensors"):
         read_foreign(tmp_path)
     for format in FORMATS:

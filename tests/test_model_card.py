@@ -39,6 +39,7 @@ def test_a_run_has_a_card(run: Path) -> None:
     assert "raised to -30 dBFS RMS" in card
     assert "Not evaluated yet" not in card
     assert re.search(r"At least \d\.\d\d s must remain", card)
+    assert "0.0 million" not in card
 
 
 def test_the_snippet_of_a_card_runs(

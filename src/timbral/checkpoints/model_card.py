@@ -117,10 +117,13 @@ class ModelCard:
 
     def _summary(self) -> str:
         net = self.network
+        size = f"{net.parameters / 1e6:.1f} million"
+        if net.parameters < 100_000:
+            size = f"{net.parameters:,}"
         return (
             f"A speaker encoder: it turns a recording into a vector of {net.embedding_dim} numbers "
             f"and unit length. The cosine of two vectors says how similar two voices are. "
-            f"Architecture `{net.architecture}`, {net.parameters / 1e6:.1f} million parameters, "
+            f"Architecture `{net.architecture}`, {size} parameters, "
             f"{net.sample_rate // 1000} kHz. License: {self.license or '**none was stated**'}."
         )
 

@@ -22,6 +22,7 @@ from timbral.checkpoints.foreign.file_kinds import (
 )
 from timbral.checkpoints.foreign.onnx_layers import read_onnx_layers
 from timbral.checkpoints.known_files import CONFIG_FILES, RECIPE_FILES, WEIGHT_FILES
+from timbral.checkpoints.known_names import PUBLISHED_NAMES
 from timbral.errors import CheckpointError, first_line
 from timbral.io.json_parsing import parse_json
 from timbral.io.pickles import UnknownNameError, names_in_pickles, read_pickle
@@ -77,6 +78,11 @@ def find_weights(source: Path) -> Path:
     for name in WEIGHT_FILES:
         if (source / name).is_file():
             return source / name
+    if str(source) in PUBLISHED_NAMES:
+        raise CheckpointError(
+            f"{source}: is not a file but an encoder that every command takes by this name; it "
+            "needs no conversion"
+        )
     known = ", ".join(WEIGHT_FILES)
     what = f"contains none of {known}" if source.is_dir() else "no such file or folder"
     raise CheckpointError(f"{source}: {what}")
