@@ -167,6 +167,17 @@ def test_old_checkpoints_are_deleted(store: Store, small_config: Make, tmp_path:
     assert left == {"step-5", "step-6", best}
 
 
+def test_every_step_is_reported(store: Store, small_config: Make, tmp_path: Path) -> None:
+    """First the one from which training begins; numbers only if they are due."""
+    told: list[tuple[int, bool]] = []
+    api.train(
+        small_config(steps=4, log_every=3), store.folder, tmp_path / "r",
+        validation_speakers=0, device="cpu",
+        progress=lambda step, numbers: told.append((step, "loss" in numbers)),
+    )  # fmt: skip
+    assert told == [(0, False), (1, False), (2, False), (3, True), (4, True)]
+
+
 def test_other_settings_are_refused_and_restart_renames_the_run(
     store: Store, small_config: Make, tmp_path: Path
 ) -> None:

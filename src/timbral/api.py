@@ -267,8 +267,8 @@ def train(
             written
         project: the project name in the trackers
         comet_key: API key for Comet; without it and COMET_API_KEY, Comet runs offline
-        progress: called with the step and its metrics: loss, batch_eer, val_eer, …; first, when
-            the training begins, without metrics
+        progress: called with each step, first with that from which training begins, and with its
+            metrics, if there are any: loss, batch_eer, val_eer, …
 
     Raises ConfigError for settings, DataError for data, CheckpointError for weights, and
     TrainingError if `output` holds another run or training diverges. Except for divergence,

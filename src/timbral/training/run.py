@@ -150,13 +150,13 @@ class Run:
         self._log.line(f"keep_old: {line}")
 
     def record(self, step: int, metrics: Mapping[str, float], data_wait_fraction: float) -> None:
-        """Report numbers of a step, if any, to the terminal, the logs and the trackers."""
-        if not metrics:
-            return
-        shown = {**metrics, "data_wait_fraction": data_wait_fraction}
-        self._log.numbers(step, shown)
+        """Report a step to the terminal, and its numbers, if any, to the logs and the trackers."""
+        shown = {**metrics, "data_wait_fraction": data_wait_fraction} if metrics else {}
         if self._ranks.is_first:
             self._progress(step, shown)
+        if not metrics:
+            return
+        self._log.numbers(step, shown)
         for tracker in self._trackers:
             tracker.scalars(step, metrics)
 
