@@ -26,6 +26,8 @@ from timbral.errors import ConfigError, DataError
 from timbral.evaluation.evaluated_trials import EvaluatedTrials
 from timbral.inference.embedder import Embedder
 from timbral.scoring.calibration_fit import DIRECTIONS, TrialData
+from timbral.scoring.list_speakers import speakers_file
+from timbral.scoring.score_file import scores_file
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,17 @@ def test_calibrate(folder: Path, ask: Callable[..., Answer]) -> None:
     done = ask(*words, "--false-accept", "1e-9")
     assert done.code == 2
     assert "cannot be promised" in done.err
+
+
+def test_speakers_are_guessed_only_where_trials_tell_them_apart(
+    folder: Path, tmp_path: Path, ask: Callable[..., Answer]
+) -> None:
+    evaluation = shutil.copytree(folder / "evaluation", tmp_path / "evaluation")
+    speakers_file(scores_file(evaluation)).unlink()
+    done = ask("calibrate", evaluation)
+    assert (done.code, done.out) == (2, "")
+    assert "error: the speakers are unknown: " in done.err
+    assert "so give --speakers, a file" in done.err
 
 
 def test_encoder_keeps_its_calibration(folder: Path, tmp_path: Path) -> None:

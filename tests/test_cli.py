@@ -313,6 +313,9 @@ def test_arguments_that_fit_no_recording_are_exit_code_2(
     answer = ask(verb, *words, first, tmp_path / "gone.wav")
     assert (answer.code, answer.out) == (2, "")
     assert f"error: {tmp_path / 'gone.wav'}: no such file" in answer.err
+    if verb != "check":
+        answer = ask(verb, *words, first.with_suffix(".wav"), second)
+        assert f".wav: no such file; there is {first.name}" in answer.err
     answer = ask(verb, *words, f"{first}#t=0,1", second, "--channel", "2")
     assert (answer.code, answer.out) == (2, "")
     assert "--channel 2: all of the recordings have one channel only" in answer.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from timbral.audio.nearby import hint_nearby
 from timbral.audio.segments import Segment
 from timbral.calibration.argument_checks import check_prior, check_rate, check_threshold
 from timbral.errors import AudioError, ConfigError, DataError
@@ -25,7 +26,7 @@ def check_recordings(*paths: str | Path) -> None:
     for path in map(str, paths):
         file = Segment.of(path).file
         if not is_url(file) and not Path(file).exists():
-            raise DataError(f"{path}: no such file")
+            raise DataError(f"{path}: no such file{hint_nearby(file) or beside(Path(file))}")
         if Path(file).is_dir():
             raise DataError(f"{path}: is a folder; give a recording inside it")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from tyro.conf import Positional
 
 from timbral.cli.common_options import OK, SpeakersOption, option
 from timbral.cli.early_checks import check_folders
-from timbral.cli.wording import count, name_flags
+from timbral.cli.wording import count
 from timbral.io.progress import bar
 
 if TYPE_CHECKING:
@@ -84,19 +83,8 @@ def run(
             description=description,
             progress=advance,
         )
-    if evaluation.is_dir():
-        _warn_of_guess(evaluation, speakers)
     _show(fitted, output or evaluation / "calibration.json")
     return OK
-
-
-def _warn_of_guess(evaluation: Path, speakers: Path | None) -> None:
-    from timbral.scoring.list_speakers import listed_speakers
-    from timbral.scoring.score_file import scores_file
-    from timbral.scoring.trial_speakers import GUESSED
-
-    if listed_speakers(speakers, scores_file(evaluation)) is None:
-        print(name_flags(GUESSED, "calibrate"), file=sys.stderr)
 
 
 def _show(fitted: Calibration, path: Path) -> None:
