@@ -232,3 +232,39 @@ def test_rounded_weights_are_those_of_the_file(recipe: Any) -> None:
         if values.ndim in (2, 3):
             assert (values - whole[name]).abs().max() > 0
             assert torch.equal(found[name], values)
+
+
+@torch.no_grad()
+def test_a_learned_product_is_kept_where_it_is_best_for_held_speakers(recipe: Any) -> None:
+    """Least squares on few crops of another direction lose against what was learned."""
+    torch.manual_seed(0)
+    head = recipe("head")
+    network = SmallCampplusEncoder(SmallCampplusEncoder.tiny_config).eval()
+    network.linear_norm.running_mean.normal_()
+    network.linear_norm.running_var.uniform_(0.5, 2.0)
+
+    def outputs(inputs: Tensor) -> Tensor:
+        return functional.normalize(network.linear_norm(network.linear(inputs)))
+
+    inputs = torch.randn(400, network.linear.weight.shape[1])
+    matrix, bias = head.learned_product(network, inputs, outputs(inputs))
+    own = functional.normalize(inputs @ matrix.t() + bias)
+    assert (own - outputs(inputs)).abs().max() < 1e-5
+    held = torch.randn(50, inputs.shape[1])
+    taught = outputs(held)
+    wrong = functional.normalize(outputs(inputs[:40]) + torch.randn(40, taught.shape[1]))
+    head.fit_head(network, inputs[:40], wrong, {"held": (held, taught)})
+    kept = (outputs(held) * taught).sum(1).mean()
+    exact, bias = recipe("least_squares").ridge(inputs[:40], wrong, max(head.RIDGES))
+    assert kept > (functional.normalize(held @ exact.t() + bias) * taught).sum(1).mean()
+
+
+def test_a_shard_of_vectors_only_has_the_same_vectors(recipe: Any) -> None:
+    torch.manual_seed(0)
+    voices = recipe("voices")
+    teacher = CampplusEncoder(CampplusConfig((4, 8, 4), 4, 16, 4, 8, 16)).eval()
+    banks = list(crops(3))
+    whole, vectors = (voices.labeled(teacher, banks, vectors_only=only) for only in (False, True))
+    assert set(whole) == {"banks", "first", "vectors", "block0", "block1", "block2"}
+    assert set(vectors) == {"banks", "vectors"}
+    assert all(torch.equal(vectors[name], whole[name]) for name in vectors)

@@ -6,13 +6,16 @@ For crops of the training, the outputs of the blocks are closer to the teacher's
 the last product has learned to rely on them too much. SHARDS is a folder of shards of voices.py
 that learn.py did not read and of waves.py that harden.py did not read (another `--first`), with
 those of held.py; STATE is the output of harden.py. Crops of waves.py are degraded as harden.py
-degrades them. The ridge that is best for the held speakers is used. OUTPUT becomes the encoder's
-folder, with its weights rounded to the few bits of the shipped file.
+degrades them. The result is a mean of what least squares give and what was learned, which corrects
+the learned product less where the crops are few. The ridge and the share that are best for the held
+speakers are used. OUTPUT becomes the encoder's folder, with its weights rounded to the few bits of
+the shipped file.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import torch
@@ -33,6 +36,8 @@ from timbral.inference.embedder import Embedder
 PIECE = 64
 """number of crops that are computed at once"""
 RIDGES = (3e-3, 1e-2, 3e-2, 1e-1)
+LEARNED_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4)
+"""shares of the product that was learned in the mean"""
 
 
 @torch.no_grad()
@@ -47,6 +52,23 @@ def pooled(network: SmallCampplusEncoder, banks: Tensor) -> Tensor:
     return torch.cat(taken)
 
 
+def learned_product(
+    network: SmallCampplusEncoder, inputs: Tensor, vectors: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The last product with the norm after it, as a matrix (E, 2 C) and a bias (E,).
+
+    They are scaled to come closest to the teacher's unit vectors; the scale does not matter alone.
+    """
+    norm = network.linear_norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scales = (norm.running_var + norm.eps).rsqrt()
+    matrix, bias = scales[:, None] * network.linear.weight, -scales * norm.running_mean
+    outputs = inputs @ matrix.t() + bias
+    scale = (outputs * vectors).sum() / outputs.square().sum()
+    return scale * matrix, scale * bias
+
+
 @torch.no_grad()
 def fit_head(
     network: SmallCampplusEncoder,
@@ -56,15 +78,21 @@ def fit_head(
 ) -> None:
     """For `pooled` inputs and the teacher's vectors; `held` are those of held crops, by corpus."""
     best = -1.0
-    for fraction in RIDGES:
-        exact, bias = ridge(inputs, vectors, fraction)
+    learned = learned_product(network, inputs, vectors)
+    for fraction, share in itertools.product(RIDGES, LEARNED_SHARES):
+        fitted = ridge(inputs, vectors, fraction)
+        exact, bias = (
+            torch.lerp(of_fit, of_learning, share)
+            for of_fit, of_learning in zip(fitted, learned, strict=True)
+        )
         matrix = rounded(exact, BITS)
         bias += (exact - matrix) @ inputs.mean(0)
         cosines = [
             float((functional.normalize(rows @ matrix.t() + bias) * taught).sum(1).mean())
             for rows, taught in held.values()
         ]
-        print(f"ridge {fraction:g}: cosines {', '.join(f'{cosine:.3f}' for cosine in cosines)}")
+        told = ", ".join(f"{cosine:.4f}" for cosine in cosines)
+        print(f"ridge {fraction:g}, learned {share:.0%}: cosines {told}", flush=True)
         if sum(cosines) > best:
             best = sum(cosines)
             set_last(network, matrix, bias)

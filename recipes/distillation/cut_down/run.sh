@@ -1,5 +1,5 @@
 #!/bin/sh
-# A student of campplus-zh-en that begins as its teacher cut down, on one CPU core in four hours;
+# A student of campplus-zh-en that begins as its teacher cut down, on one CPU core in six hours;
 # learn.py and harden.py resume what was begun.
 #
 #   recipes/distillation/cut_down/run.sh CORPORA VOICES WORK [SEED]
@@ -16,9 +16,10 @@ timbral download campplus-zh-en
     python "$here/../prepare_store.py" "$corpora" "$voices" "$work/store"
 python "$here/voices.py" "$corpora" "$work/store" "$work/shards" --first "$first"
 python "$here/voices.py" "$corpora" "$work/store" "$work/unseen" \
-    --first "$((first + 1000))" --crops 16000
+    --first "$((first + 1000))" --crops 48000 --vectors-only
 python "$here/waves.py" "$work/store" "$work/waves" --first "$first"
-python "$here/waves.py" "$work/store" "$work/unseen" --first "$((first + 1000))" --crops 4096
+python "$here/waves.py" "$work/store" "$work/unseen" \
+    --first "$((first + 1000))" --crops 12288 --vectors-only
 python "$here/held.py" "$corpora" "$work/store" "$work/shards"
 for shards in waves unseen; do
     python "$here/held.py" "$corpora" "$work/store" "$work/$shards" --degraded
@@ -33,4 +34,6 @@ python "$here/harden.py" "$corpora" "$work/shards" "$work/waves" "$work/fitted.p
 python "$here/harden.py" "$corpora" "$work/shards" "$work/waves" "$work/fitted.pt" \
     "$work/degraded.pt" "$work/hardened.pt" --every 4 --rate 5e-5 --seconds 1320 \
     --seed "$((seed + 1))"
-python "$here/head.py" "$corpora" "$work/unseen" "$work/hardened.pt" "$work/student.encoder"
+python "$here/harden.py" "$corpora" "$work/shards" "$work/waves" "$work/fitted.pt" \
+    "$work/hardened.pt" "$work/last.pt" --every 4 --seconds 5100 --seed "$((seed + 2))"
+python "$here/head.py" "$corpora" "$work/unseen" "$work/last.pt" "$work/student.encoder"

@@ -1,6 +1,7 @@
 """Crops of many voices as log filter banks, and what the teacher computes for them.
 
     python recipes/distillation/cut_down/voices.py CORPORA STORE SHARDS [--crops N] [--first N]
+                                         [--vectors-only]
 
 STORE is the prepared data of recipes/distillation/prepare_store.py. SHARDS becomes a folder of
 files of 128 crops each, all of one length. The teacher labels any sound, so a crop need not be of a
@@ -202,17 +203,20 @@ def teach(teacher: CampplusEncoder, banks: Tensor) -> Taught:
     return Taught(seen[0], blocks, torch.nn.functional.normalize(vectors))
 
 
-def labeled(teacher: CampplusEncoder, crops: list[Tensor]) -> dict[str, Tensor]:
-    """A shard of crops (F, M): their banks in float16, and what the teacher computes for them."""
+def labeled(
+    teacher: CampplusEncoder, crops: list[Tensor], *, vectors_only: bool = False
+) -> dict[str, Tensor]:
+    """A shard of crops (F, M): their banks in float16, and what the teacher computes for them.
+
+    With `vectors_only` that is without its blocks' inputs and outputs, nine tenths of the shard.
+    """
     banks = torch.stack(crops)
     parts = [teach(teacher, piece) for piece in torch.split(banks, TEACHER_BATCH)]
-    shard = {
-        "banks": banks.half(),
-        "first": torch.cat([piece.first for piece in parts]).half(),
-        "vectors": torch.cat([piece.vectors for piece in parts]),
-    }
-    for number in range(3):
-        shard[f"block{number}"] = torch.cat([piece.blocks[number] for piece in parts]).half()
+    shard = {"banks": banks.half(), "vectors": torch.cat([piece.vectors for piece in parts])}
+    if not vectors_only:
+        shard["first"] = torch.cat([piece.first for piece in parts]).half()
+        for number in range(3):
+            shard[f"block{number}"] = torch.cat([piece.blocks[number] for piece in parts]).half()
     return {name: values.clone() for name, values in shard.items()}
 
 
@@ -229,6 +233,7 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("--crops", type=int, default=29_184)
     parser.add_argument("--first", type=int, default=0, help="number of the first shard")
+    parser.add_argument("--vectors-only", action="store_true", help="for head.py")
     options = parser.parse_args()
     torch.set_num_threads(1)
     store = open_prepared(options.store)
@@ -243,7 +248,7 @@ def main() -> None:
             crops += changed_pair(recordings, frames, rng)
         if number % DEGRADED == DEGRADED - 1:
             crops = list(conditions.apply(torch.stack(crops)))
-        write_shard(path, labeled(teacher, crops))
+        write_shard(path, labeled(teacher, crops, vectors_only=options.vectors_only))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Crops of recordings as samples, and what the teacher computes for them.
 
     python recipes/distillation/cut_down/waves.py STORE SHARDS [--crops N] [--first N]
+                                        [--vectors-only]
 
 STORE is the prepared data of recipes/distillation/prepare_store.py. SHARDS becomes a folder of
 files waves-NUMBER.pt like those of voices.py, with `waves` in 16-bit PCM besides, so that harden.py
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("shards", type=Path)
     parser.add_argument("--crops", type=int, default=8_192)
     parser.add_argument("--first", type=int, default=0, help="number of the first shard")
+    parser.add_argument("--vectors-only", action="store_true", help="for head.py")
     options = parser.parse_args()
     torch.set_num_threads(1)
     store = open_prepared(options.store)
@@ -79,7 +81,8 @@ def main() -> None:
         while len(waves) < SHARD_CROPS:
             waves += pair_of(store, recordings.draw_speaker(rng), size, rng)
         pcm = np.stack([np.round(wave * 32_767).clip(-32_768, 32_767) for wave in waves])
-        shard = labeled(teacher, [banks_of(fbank, row / 32_768) for row in pcm])
+        banks = [banks_of(fbank, row / 32_768) for row in pcm]
+        shard = labeled(teacher, banks, vectors_only=options.vectors_only)
         shard["waves"] = torch.from_numpy(pcm.astype(np.int16))
         write_shard(path, shard)
 
