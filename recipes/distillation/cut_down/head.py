@@ -15,7 +15,6 @@ the shipped file.
 from __future__ import annotations
 
 import argparse
-import itertools
 from pathlib import Path
 
 import torch
@@ -79,23 +78,24 @@ def fit_head(
     """For `pooled` inputs and the teacher's vectors; `held` are those of held crops, by corpus."""
     best = -1.0
     learned = learned_product(network, inputs, vectors)
-    for fraction, share in itertools.product(RIDGES, LEARNED_SHARES):
+    for fraction in RIDGES:
         fitted = ridge(inputs, vectors, fraction)
-        exact, bias = (
-            torch.lerp(of_fit, of_learning, share)
-            for of_fit, of_learning in zip(fitted, learned, strict=True)
-        )
-        matrix = rounded(exact, BITS)
-        bias += (exact - matrix) @ inputs.mean(0)
-        cosines = [
-            float((functional.normalize(rows @ matrix.t() + bias) * taught).sum(1).mean())
-            for rows, taught in held.values()
-        ]
-        told = ", ".join(f"{cosine:.4f}" for cosine in cosines)
-        print(f"ridge {fraction:g}, learned {share:.0%}: cosines {told}", flush=True)
-        if sum(cosines) > best:
-            best = sum(cosines)
-            set_last(network, matrix, bias)
+        for share in LEARNED_SHARES:
+            exact, bias = (
+                torch.lerp(of_fit, of_learning, share)
+                for of_fit, of_learning in zip(fitted, learned, strict=True)
+            )
+            matrix = rounded(exact, BITS)
+            bias += (exact - matrix) @ inputs.mean(0)
+            cosines = [
+                float((functional.normalize(rows @ matrix.t() + bias) * taught).sum(1).mean())
+                for rows, taught in held.values()
+            ]
+            told = ", ".join(f"{cosine:.4f}" for cosine in cosines)
+            print(f"ridge {fraction:g}, learned {share:.0%}: cosines {told}", flush=True)
+            if sum(cosines) > best:
+                best = sum(cosines)
+                set_last(network, matrix, bias)
 
 
 def inputs_and_vectors(
