@@ -16,7 +16,7 @@ timbral download campplus-zh-en
     python "$here/../prepare_store.py" "$corpora" "$voices" "$work/store"
 python "$here/voices.py" "$corpora" "$work/store" "$work/shards" --first "$first"
 python "$here/voices.py" "$corpora" "$work/store" "$work/unseen" \
-    --first "$((first + 1000))" --crops 48000 --vectors-only
+    --first "$((first + 1000))" --crops 32000 --vectors-only
 python "$here/waves.py" "$work/store" "$work/waves" --first "$first"
 python "$here/waves.py" "$work/store" "$work/unseen" \
     --first "$((first + 1000))" --crops 12288 --vectors-only
