@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ __all__ = [
     "SHARD_CROPS",
     "Batch",
     "Shard",
+    "add_shard_options",
     "batches",
     "held_shards",
     "missing_shards",
@@ -80,6 +82,13 @@ def held_shards(folder: Path) -> dict[str, Shard]:
 def read_shard(path: Path) -> Shard:
     shard: Shard = torch.load(path, mmap=True, weights_only=True)
     return shard
+
+
+def add_shard_options(parser: argparse.ArgumentParser, crops: int) -> None:
+    """Add the options of a script that writes shards; `crops` is the default number of crops."""
+    parser.add_argument("--crops", type=int, default=crops)
+    parser.add_argument("--first", type=int, default=0, help="number of the first shard")
+    parser.add_argument("--vectors-only", action="store_true", help="for head.py")
 
 
 def missing_shards(folder: Path, kind: str, first: int, crops: int) -> Iterator[tuple[int, Path]]:

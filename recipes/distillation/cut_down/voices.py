@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from banks import banks_of, centered
 from conditions import Conditions
-from shards import SHARD_CROPS, missing_shards, write_shard
+from shards import SHARD_CROPS, add_shard_options, missing_shards, write_shard
 from torch import Tensor
 
 import timbral
@@ -231,9 +231,7 @@ def main() -> None:
     parser.add_argument("corpora", type=Path)
     parser.add_argument("store", type=Path)
     parser.add_argument("shards", type=Path)
-    parser.add_argument("--crops", type=int, default=29_184)
-    parser.add_argument("--first", type=int, default=0, help="number of the first shard")
-    parser.add_argument("--vectors-only", action="store_true", help="for head.py")
+    add_shard_options(parser, crops=29_184)
     options = parser.parse_args()
     torch.set_num_threads(1)
     store = open_prepared(options.store)

@@ -19,7 +19,7 @@ import numpy as np
 import soxr
 import torch
 from banks import banks_of
-from shards import SHARD_CROPS, missing_shards, write_shard
+from shards import SHARD_CROPS, add_shard_options, missing_shards, write_shard
 from voices import LENGTHS, Recordings, labeled, teacher_network
 
 from timbral.audio.decode import Wave
@@ -65,9 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path)
     parser.add_argument("shards", type=Path)
-    parser.add_argument("--crops", type=int, default=8_192)
-    parser.add_argument("--first", type=int, default=0, help="number of the first shard")
-    parser.add_argument("--vectors-only", action="store_true", help="for head.py")
+    add_shard_options(parser, crops=8_192)
     options = parser.parse_args()
     torch.set_num_threads(1)
     store = open_prepared(options.store)

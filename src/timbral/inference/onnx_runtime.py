@@ -182,11 +182,12 @@ class OnnxRuntime:
         # In a batch the last bit of a number may differ, and then its rounding to 8 bits, too.
         alone = self.precision == STATIC
         limit = 0 if alone else SECONDS_PER_BATCH * self.network.sample_rate
-        lengths, done = [len(wave) for wave in waves], 0
+        lengths = [len(wave) for wave in waves]
+        done, total = 0, sum(lengths)
         for rows in rows_by_length(lengths, limit):
             vectors[rows] = self._run([waves[row] for row in rows], "vectors")
             done += sum(lengths[row] for row in rows)
-            self.progress(done, sum(lengths))
+            self.progress(done, total)
         return vectors
 
     def _run(self, waves: Sequence[Wave], output: str) -> Vectors:

@@ -142,14 +142,15 @@ class TorchRuntime:
         segments, owners = equal_segments(waves, longest)
         limit = self.seconds_per_batch * self.network.sample_rate
         vectors = np.empty((len(segments), self.network.embedding_dim), dtype=np.float32)
-        lengths, done = [len(segment) for segment in segments], 0
+        lengths = [len(segment) for segment in segments]
+        done, total = 0, sum(lengths)
         with self._in_precision():
             for rows in rows_by_length(lengths, limit):
                 features, frame_lengths = self._features([segments[row] for row in rows])
                 embeddings = self._embed_features(features, frame_lengths)
                 vectors[rows] = embeddings.float().cpu().numpy()
                 done += sum(lengths[row] for row in rows)
-                self.progress(done, sum(lengths))
+                self.progress(done, total)
         return owner_means(unit_length(vectors), owners, len(waves))
 
     def _pad(self, waves: Sequence[Wave]) -> tuple[Tensor, Tensor]:
