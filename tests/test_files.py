@@ -51,8 +51,9 @@ def test_files_of_several_writers_are_whole(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / ".x.txt.timbral-tmp").write_text("much longer than what is written now")
-    with atomic_write(tmp_path / "x.txt") as temporary:
-        temporary.write_text("whole")
+    with atomic_write(tmp_path / "x.txt") as temporary, open(temporary, "r+b") as file:
+        file.write(b"whole")
+    assert (tmp_path / "x.txt").read_text() == "whole"
     (tmp_path / ".folder.writing").mkdir()
     (tmp_path / ".folder.writing" / "half").touch()
     with atomic_folder(tmp_path / "folder") as folder:

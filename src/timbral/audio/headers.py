@@ -43,6 +43,10 @@ class Data:
     """per channel, from the fact chunk of codecs with blocks; 0 if there is none"""
     block_samples: int = 0
     """samples per channel in a block of the codec"""
+    pcm_channels: int = 0
+    """channels of 16-bit PCM in a wav file; 0 for anything else"""
+    pcm_rate: int = 0
+    """its sample rate in Hz"""
 
 
 def read_data(source: ByteSource) -> Data | None:
@@ -97,20 +101,29 @@ def _wave(source: ByteSource) -> Data | None:
     if stated == 0 and _only_chunks(source, start):
         size = 0
     there = source.size - start
-    counts = _counted(source, chunks, there if size is None else min(size, there))
-    return Data(start, size, start - 4, "<I", 0, *counts)
+    offset, length = chunks[b"fmt "]
+    format = source.read_at(offset, min(length, 20))
+    counts = _counted(source, chunks, format, there if size is None else min(size, there))
+    return Data(start, size, start - 4, "<I", 0, *counts, *_pcm_16(format))
+
+
+def _pcm_16(format: bytes) -> tuple[int, int]:
+    """Channels and sample rate of 16-bit PCM, by the fmt chunk; zeros for anything else."""
+    if len(format) < 16:
+        return 0, 0
+    tag, channels, rate, block_bytes, bits = struct.unpack("<HHI4xHH", format[:16])
+    plain = tag == 1 and bits == 16 and block_bytes == 2 * channels
+    return (channels, rate) if plain else (0, 0)
 
 
 def _counted(
-    source: ByteSource, chunks: dict[bytes, tuple[int, int]], num_bytes: int
+    source: ByteSource, chunks: dict[bytes, tuple[int, int]], format: bytes, num_bytes: int
 ) -> tuple[int, int]:
     """Samples by the fact chunk, and samples per block; 0 for formats without blocks.
 
     GSM without a fact chunk has the samples of its complete blocks: after an odd number of them,
     libsndfile would decode the padding byte of the chunk as another block, as noise.
     """
-    offset, size = chunks[b"fmt "]
-    format = source.read_at(offset, min(size, 20))
     if len(format) < 16:
         return 0, 0
     tag, block_bytes, bits = struct.unpack("<H10xHH", format[:16])

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-__all__ = ["BLOCK_SAMPLES", "Samples", "Sound", "from_libsndfile", "in_memory"]
+__all__ = ["BLOCK_SAMPLES", "Samples", "Sound", "from_libsndfile", "in_memory", "scaled_pcm"]
 
 Samples = NDArray[np.float32]
 """(T, C), of any scale"""
@@ -66,6 +66,11 @@ def _read(file: soundfile.SoundFile, start: int, stop: int) -> Samples:
     if file.subtype != "PCM_16":
         floats: Samples = file.read(stop - start, dtype="float32", always_2d=True)
         return floats
-    numbers = file.read(stop - start, dtype="int16", always_2d=True)
-    samples: Samples = np.multiply(numbers, np.float32(1 / 32_768), dtype=np.float32)
+    return scaled_pcm(file.read(stop - start, dtype="int16", always_2d=True))
+
+
+def scaled_pcm(numbers: NDArray[np.int16]) -> Samples:
+    """16-bit PCM as floats in [-1, 1]."""
+    samples = numbers.astype(np.float32)
+    samples *= np.float32(1 / 32_768)
     return samples

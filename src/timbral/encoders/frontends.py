@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -37,7 +38,7 @@ __all__ = [
 BLOCK_FRAMES = 1024
 """frames per FFT on a CPU; more do not fit into its cache and are slower"""
 WAVE_BLOCK_FRAMES = 256
-"""frames per block of one wave; their windows, spectrum and powers fit into a core's cache"""
+"""frames per block of one wave; their windows and spectrum fit into a core's cache"""
 
 
 class Frontend(nn.Module, ABC):
@@ -132,7 +133,8 @@ def _with_zeros(wave: Tensor, start: int, stop: int) -> Tensor:
     inside = wave[max(start, 0) : stop]
     if start >= 0 and stop <= len(wave):
         return inside
-    return nn.functional.pad(inside, (max(-start, 0), max(stop - len(wave), 0)))
+    before, after = max(-start, 0), max(stop - len(wave), 0)
+    return torch.cat([wave.new_zeros(before), inside, wave.new_zeros(after)])
 
 
 class MelSpectrogram(Frontend):
@@ -184,17 +186,32 @@ class MelSpectrogram(Frontend):
         count = len(wave) // hop + 1
         mels = wave.new_empty(count, self.num_features)
         windowed = wave.new_empty(min(count, WAVE_BLOCK_FRAMES), size)
-        power = wave.new_empty(len(windowed), size // 2 + 1)
         for start in range(0, count, WAVE_BLOCK_FRAMES):
             stop = min(start + WAVE_BLOCK_FRAMES, count)
             rows = slice(stop - start)
             first, last = (number * hop - size // 2 for number in (start, stop - 1))
             samples = _with_zeros(wave, first, last + size)
             torch.mul(self._frames(samples), self.window, out=windowed[rows])
-            squares = torch.view_as_real(torch.fft.rfft(windowed[rows])).square_()
-            torch.add(squares[..., 0], squares[..., 1], out=power[rows])
-            torch.mm(power[rows], self.filters, out=mels[start:stop])
+            squares = torch.view_as_real(torch.fft.rfft(windowed[rows])).square_().flatten(1)
+            for bins, channels, filters in self._bands:
+                torch.mm(squares[:, bins], filters, out=mels[start:stop, channels])
         return mels
+
+    @cached_property
+    def _bands(self) -> list[tuple[slice, slice, Tensor]]:
+        """Lower and upper filters, each with the numbers of the spectrum that are not zero there.
+
+        These are the real and the imaginary part of each bin. A product with both costs less than
+        their sum, because the lower filters, most of them, look at few bins.
+        """
+        half = self.num_features * 3 // 5
+        bands = []
+        for channels in (slice(0, half), slice(half, self.num_features)):
+            seen = self.filters[:, channels].sum(1).nonzero()
+            bins = slice(int(seen.min()), int(seen.max()) + 1)
+            filters = self.filters[bins, channels].repeat_interleave(2, dim=0)
+            bands.append((slice(2 * bins.start, 2 * bins.stop), channels, filters))
+        return bands
 
     def _padded(self, waves: Tensor, lengths: Tensor) -> Tensor:  # (B, T) -> (B, T + N)
         half = self.config.window_samples // 2

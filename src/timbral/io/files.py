@@ -202,10 +202,11 @@ def rename_aside(folder: Path) -> Path:
     return folder.rename(aside)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write one JSON document, completely or not at all."""
+def write_json(path: Path, content: Any, *, indent: int | None = 2) -> None:
+    """Write one JSON document, completely or not at all; without `indent` several times faster."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        text = json.dumps(content, indent=indent, ensure_ascii=False)
+        temporary.write_text(text + "\n", "utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -147,7 +147,7 @@ def _write_npy(folder: Path, shard: int, items: Iterable[PreparedItem]) -> list[
     locations: list[Location] = []
     for row, mel in items:
         name = mel_name(row)
-        with atomic_write(folder / name, sync=False) as temporary, open(temporary, "wb") as file:
+        with atomic_write(folder / name, sync=False) as temporary, open(temporary, "r+b") as file:
             # not np.save, which does not say why a write failed
             npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(mel))
             file.write(mel.data)
@@ -161,8 +161,8 @@ def _write_flac(folder: Path, shard: int, items: Iterable[PreparedItem]) -> list
         name = flac_name(row)
         encoded = BytesIO()  # libsndfile does not say why a write failed
         soundfile.write(encoded, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-        with atomic_write(folder / name, sync=False) as temporary:
-            temporary.write_bytes(encoded.getbuffer())
+        with atomic_write(folder / name, sync=False) as temporary, open(temporary, "r+b") as file:
+            file.write(encoded.getbuffer())
         locations.append({"file": name, "samples": pcm.size})
     return locations
 

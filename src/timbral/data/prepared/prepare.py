@@ -285,7 +285,7 @@ def _prepare_shard(shard: _Shard) -> int:
     for row, location in zip(rows, locations, strict=True):
         row.update(location)
     index = {"plan": shard.plan, "times": times, "rows": rows, "failures": failures}
-    write_json(shard.index, index)
+    write_json(shard.index, index, indent=None)
     return len(shard.utterances)
 
 

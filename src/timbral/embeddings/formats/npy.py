@@ -18,7 +18,7 @@ __all__ = ["NPY"]
 def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> None:
     """float32 (E,) at each recording's relative path, with the suffix .npy."""
     for path, vector in zip(mirrored_paths(table, root, ".npy"), vectors_of(table), strict=True):
-        with atomic_write(output / path, sync=False) as temporary, open(temporary, "wb") as file:
+        with atomic_write(output / path, sync=False) as temporary, open(temporary, "r+b") as file:
             np.save(file, vector)
 
 

@@ -22,7 +22,7 @@ def _write(table: pa.Table, root: str | Path, output: Path, model_name: str) -> 
     NAME is the recording's name without its suffix, as with ``--no_alignments``.
     """
     for path, vector in zip(_files(table, root, model_name), vectors_of(table), strict=True):
-        with atomic_write(output / path, sync=False) as temporary, open(temporary, "wb") as file:
+        with atomic_write(output / path, sync=False) as temporary, open(temporary, "r+b") as file:
             np.save(file, vector, allow_pickle=False)
 
 
