@@ -20,13 +20,14 @@ import torch
 from interrupted_writes import interrupted_after
 from timbral import api
 from timbral.audio.decode import Wave
+from timbral.audio.preprocessing import Preprocessing
 from timbral.bulk.embed import embed_corpus
 from timbral.bulk.embed_job import EmbedJob, tie_folder
 from timbral.bulk.readable_audio import silence_of
 from timbral.bulk.shards import SHARD_UTTERANCES, parse_shard
 from timbral.data.corpora.scanning import scan_corpus
 from timbral.embeddings.table import LINE_FIELDS, embedded_schema, read_embeddings, vectors_of
-from timbral.errors import ConfigError, DataError
+from timbral.errors import ConfigError, DataError, MissingExtraError
 from timbral.inference.embedder import Embedder
 from timbral.io.storage import Folder
 from timbral.io.types import Vectors
@@ -259,8 +260,25 @@ def test_model_name_with_slash(embedder: Embedder, voices: Path, tmp_path: Path)
 def test_no_usable_recording_is_an_error(embedder: Embedder, tmp_path: Path) -> None:
     (tmp_path / "corpus" / "anna").mkdir(parents=True)
     (tmp_path / "corpus" / "anna" / "a.wav").touch()
-    with pytest.raises(DataError, match=r"none of the 1 recordings.*0 bytes"):
+    with pytest.raises(DataError, match=r"the only recording cannot be used: .*0 bytes"):
         api.embed(embedder, tmp_path / "corpus", tmp_path / "out")
+    with pytest.raises(
+        DataError, match=r"contains no vectors: `embed` was interrupted or could use"
+    ):
+        read_embeddings(tmp_path / "out")
+    (tmp_path / "corpus" / "anna" / "b.wav").touch()
+    with pytest.raises(DataError, match=r"none of the 2 recordings can be used; the first: "):
+        api.embed(embedder, tmp_path / "corpus", tmp_path / "out2")
+
+
+def test_a_detector_that_is_not_installed_leaves_no_folder(
+    embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "webrtcvad", None)
+    trimmed = Embedder(embedder.network, Preprocessing(trim="webrtc"), weights_sha256="a")
+    with pytest.raises(MissingExtraError, match=r"\[vad\]"):
+        api.embed(trimmed, voices, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_weights_are_an_error(embedder: Embedder, voices: Path, tmp_path: Path) -> None:

@@ -206,3 +206,15 @@ def test_one_channel_of_a_call_is_no_risk(ask: Ask, folder: Path) -> None:
     assert (mono.code, "#channel" in mono.out) == (0, False)
     with pytest.raises(timbral.ConfigError, match="counted from 1"):
         timbral.check(folder / "good.wav", channel=0)
+
+
+def test_a_second_channel_that_no_recording_has_is_an_error(
+    ask: Ask, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(timbral.ConfigError, match=r"`channel` 2: .*good\.wav has one channel only"):
+        timbral.check(folder / "good.wav", channel=2)
+    for name in ("good", "short"):
+        (tmp_path / f"{name}.wav").symlink_to(folder / f"{name}.wav")
+    answer = ask("check", tmp_path, "--channel", "2")
+    assert (answer.code, answer.out) == (2, "")
+    assert "--channel 2: all 2 recordings have one channel only; leave" in answer.err

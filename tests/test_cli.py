@@ -318,7 +318,7 @@ def test_arguments_that_fit_no_recording_are_exit_code_2(
         assert f".wav: no such file; there is {first.name}" in answer.err
     answer = ask(verb, *words, f"{first}#t=0,1", second, "--channel", "2")
     assert (answer.code, answer.out) == (2, "")
-    assert "--channel 2: all of the recordings have one channel only" in answer.err
+    assert "--channel 2: all 2 recordings have one channel only" in answer.err
 
 
 def test_mistakes_are_found_before_torch_is_imported(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import timbral
 from timbral.plots.png_figure import PLOT
-from timbral.reports.error_curves import CalibrationCurve
+from timbral.reports.error_curves import CalibrationCurve, DetCurve, ScoreHistograms
 from timbral.scoring.balanced_trials import trials
 from timbral.scoring.score_file import read_scores
 
@@ -83,6 +83,31 @@ def test_page_without_matplotlib(
     timbral.evaluate(run, tmp_path / "t.txt", voices, tmp_path / "out", draws=0)
     assert (tmp_path / "out" / "report.html").read_text("utf-8").count("<svg") == 3
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_an_eer_that_is_not_on_the_axes_is_told_and_not_drawn(tmp_path: Path) -> None:
+    none, some = np.empty(0), np.array([0.01, 0.02])
+    perfect, usual = DetCurve(none, none, 0.0), DetCurve(some, some[::-1], 0.015)
+    assert "the EER of 0.00 % is not on these axes" in perfect.svg()
+    assert ("<circle" in perfect.svg(), "<circle" in usual.svg()) == (False, True)
+    for curve in (perfect, usual):
+        curve.write_png(tmp_path / "det.png", "list")
+        assert PLOT.is_in(tmp_path / "det.png")
+
+
+@pytest.mark.parametrize(
+    ("edges", "labels"),
+    [
+        ((-0.231, 0.953), "-0.2 0.0 0.2 0.4 0.6 0.8"),
+        ((0.4, 0.41), "0.400 0.402 0.404 0.406 0.408"),
+        ((-30.0, 55.0), "-20 0 20 40"),
+    ],
+)
+def test_labels_of_scores_are_round(edges: tuple[float, float], labels: str) -> None:
+    counts = np.ones(60)
+    histograms = ScoreHistograms(np.linspace(*edges, 61), counts, counts, sum(edges) / 2)
+    texts = re.findall(r'text-anchor="middle">([-.0-9]+)<', histograms.svg())
+    assert " ".join(texts) == labels
 
 
 def test_what_a_score_is_worth(tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_damaged_evaluations_are_named(tmp_path: Path) -> None:
         read_evaluations([tmp_path], "")
 
 
+def test_shipped_encoders_say_what_they_were_trained_on(tmp_path: Path) -> None:
+    api.load_encoder("timbral-small").save(tmp_path / "saved")
+    card = (tmp_path / "saved" / "README.md").read_text("utf-8")
+    assert "## Training data\n\nWithout labels: speechocean762, LibriSpeech" in card
+    assert "fitted on 82 speakers (read English: speechocean762 and LibriSpeech, cropped" in card
+
+
 def test_licenses_are_the_words_of_the_hub(run: Path) -> None:
     from dataclasses import replace
 

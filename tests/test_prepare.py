@@ -114,7 +114,7 @@ def test_bad_files_are_listed_and_do_not_abort(tmp_path: Path, tone: Tone) -> No
 def test_only_bad_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "corpus" / "anna").mkdir(parents=True)
     (tmp_path / "corpus" / "anna" / "a.wav").touch()
-    with pytest.raises(DataError, match=r"none of the 1 recordings.*0 bytes"):
+    with pytest.raises(DataError, match=r"the only recording cannot be used: .*0 bytes"):
         prepare(scan_corpus("folder", tmp_path / "corpus"), tmp_path / "s", Preprocessing())
 
 

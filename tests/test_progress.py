@@ -12,7 +12,7 @@ from rich.console import Console
 from conftest import without_progress
 from timbral.cli.long_recordings import clock_of
 from timbral.io import progress
-from timbral.io.progress import Display, bar, corpus_bar, training_bar
+from timbral.io.progress import Display, bar, corpus_bar, fitting_bar, training_bar
 
 
 def test_a_log_gets_lines_of_a_step_that_takes_long(
@@ -53,6 +53,18 @@ def test_a_log_gets_the_time_of_what_is_not_counted(
         monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
         advance(3, 8)
     assert capsys.readouterr().err == "embedding: 0:01\nembedding: 37 %  0:01\n"
+
+
+def test_a_fit_is_no_count_of_measured_recordings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    with fitting_bar() as advance:
+        advance(3, 9)
+        advance(9, 9)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("measuring: 3 of 9  0:00")
+    assert lines[1] == "fitting: 0:00"
 
 
 @pytest.fixture

@@ -126,6 +126,7 @@ def test_the_small_one_is_compared_with_at_once(nothing_cached: Path, ask: Ask) 
     small = FOLDER.with_name("timbral-small")
     assert (small / "model.safetensors").stat().st_size < 2_600_000
     assert Checkpoint.read(small).origin["made_of"] == "campplus-zh-en"
+    assert "speechocean762" in Checkpoint.read(small).training_data["description"]
     answer = ask("verify", "timbral-small", *RECORDINGS)
     assert "\nsame speaker" in answer.out
     assert "\ndifferent speakers" in ask("verify", "timbral-small", RECORDINGS[0], STRANGER).out

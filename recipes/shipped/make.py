@@ -3,11 +3,13 @@
     shipped=src/timbral/checkpoints/shipped
     python recipes/shipped/make.py campplus-zh-en $shipped/campplus-int8
     python recipes/shipped/make.py WORK/student.encoder $shipped/timbral-small \\
-        --bits 6 --calibration FILE --changes "a student cut from it, weights in 6 bits"
+        --bits 6 --calibration FILE --changes "a student cut from it, weights in 6 bits" \\
+        --training-data "Without labels: …"
 
 WORK is that of recipes/distillation/cut_down/run.sh. FILE is a calibration that `timbral calibrate`
 fitted to the encoder's own vectors. Without it, the encoder's calibration is used:
 recipes/shipped/compare.py shows how little the scores of campplus-zh-en change.
+The model card says what `--training-data` says.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--calibration", type=Path)
     parser.add_argument("--changes", default="weights in 8 bits", help="of campplus-zh-en")
+    parser.add_argument("--training-data", default="", help="in words, for the model card")
     parser.add_argument("--bits", type=int, default=8)
     options = parser.parse_args()
     output: Path = options.output
@@ -46,7 +49,8 @@ def main() -> None:
     assert calibration is not None, f"{options.encoder} has no calibration"
     original = resolve(options.encoder)
     origin = {**original.origin, "made_of": ORIGINAL, "changes": options.changes}
-    made = replace(original, folder=output, name=output.name, origin=origin)
+    data = {"description": options.training_data} if options.training_data else {}
+    made = replace(original, folder=output, name=output.name, origin=origin, training_data=data)
     save_checkpoint(made, {"encoder": load_network(original)}, bits=options.bits)
     written = Checkpoint.read(output)
     own = replace(calibration, encoder=made.name, weights_sha256=written.weights_sha256)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from timbral.installation import install_command
@@ -96,6 +96,17 @@ class AudioError(TimbralError):
     def as_dict(self) -> dict[str, str]:
         """A row of failures.jsonl: path, reason, kind."""
         return {"path": self.path, "reason": self.reason, "kind": self.kind}
+
+
+def none_usable(num_recordings: int, first: Mapping[str, str], listed_in: str) -> DataError:
+    """The error of a job without a usable recording; `first` is a row of failures.jsonl."""
+    reason = f"{first['path']}: {first['reason']}"
+    if num_recordings == 1:
+        return DataError(f"the only recording cannot be used: {reason}")
+    return DataError(
+        f"none of the {num_recordings:,} recordings can be used; the first: {reason}; all of them: "
+        f"{listed_in}"
+    )
 
 
 class Refusal(NamedTuple):

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from timbral.audio.decode import read_header
 from timbral.audio.segments import Segment, on_channel
-from timbral.errors import AudioError
+from timbral.errors import AudioError, ConfigError
 
-__all__ = ["side_of_call"]
+__all__ = ["check_channel", "side_of_call"]
+
+
+def check_channel(channel: int | None, paths: Sequence[str]) -> None:
+    """Raise ConfigError for a channel (from 1) above 1 if every recording has one channel only.
+
+    Recordings that cannot be read are left to where they are read.
+    """
+    if channel is None or channel < 2 or not paths:
+        return
+    try:
+        if any(read_header(path)[2] > 1 for path in paths):
+            return
+    except AudioError:
+        return
+    which = f"{paths[0]} has" if len(paths) == 1 else f"all {len(paths):,} recordings have"
+    raise ConfigError(f"`channel` {channel}: {which} one channel only; leave this option out")
 
 
 def side_of_call(path: str, channel: int) -> str:

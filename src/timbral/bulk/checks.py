@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from timbral.audio.call_side import side_of_call
+from timbral.audio.call_side import check_channel, side_of_call
 from timbral.audio.decode import decode_channels, failures_of
 from timbral.audio.quality.measure import measure
 from timbral.audio.quality.risks import risks_of
@@ -52,7 +52,7 @@ def check(
         and `.message`), and `.failures`, an AudioError for each unreadable recording
 
     Raises DataError if a corpus cannot be read or `output` exists and is not such a table,
-    ConfigError for a channel below 1.
+    ConfigError for a channel below 1, or above 1 if all recordings have one channel only.
     """
     sources = [recordings] if isinstance(recordings, str | Path) else list(recordings)
     if output is not None:
@@ -60,6 +60,7 @@ def check(
     paths, failures = recordings_of(sources, layout)
     if channel is not None and channel < 1:
         raise ConfigError(f"channel: channels are counted from 1, got {channel}")
+    check_channel(channel, paths)
     embedder = None if encoder is None else embedder_of(encoder)
     summary = _check_all(paths, channel, failures, embedder, progress)
     if output is not None:

@@ -34,7 +34,7 @@ from timbral.data.further_columns import joined
 from timbral.data.manifest import Manifest, Utterance
 from timbral.embeddings.formats.registry import FORMATS
 from timbral.embeddings.precision import with_precision
-from timbral.errors import ConfigError, DataError, check_choice
+from timbral.errors import ConfigError, DataError, check_choice, none_usable
 from timbral.inference.embedder import Embedder
 from timbral.io.file_names import check_file_names
 from timbral.io.locks import folder_lock
@@ -135,11 +135,7 @@ def embed_corpus(
         table = joined(table, manifest.table, manifest.further_names)
         write_failures(failures, output)
         if table.num_rows == 0:
-            raise DataError(
-                f"none of the {len(utterances)} recordings could be used; the first: "
-                f"{failures[0]['path']}: {failures[0]['reason']}; "
-                f"all of them: {output}/failures.jsonl"
-            )
+            raise none_usable(len(utterances), failures[0], f"{output}/failures.jsonl")
         _write_vectors(format, table, root, output, name)
     summary = _summary(table, len(failures), done, started, passed_over)
     return replace(summary, moved_from=moved_from)

@@ -58,8 +58,15 @@ class Input(Protocol):
 
 
 def input_of(embedder: Embedder, path: str) -> Input:
-    """The kind of a file, from its suffix; ConfigError for mels that the encoder does not take."""
-    return MelInput(embedder) if path.endswith(".npy") else AudioInput(embedder)
+    """The kind of a file, from its suffix.
+
+    Raises ConfigError for mels that the encoder does not take, MissingExtraError for recordings if
+    its speech detector is not installed.
+    """
+    if path.endswith(".npy"):
+        return MelInput(embedder)
+    embedder.preprocessing.check_installed()
+    return AudioInput(embedder)
 
 
 class AudioInput:

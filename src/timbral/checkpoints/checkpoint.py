@@ -77,7 +77,7 @@ class Checkpoint:
     recorded_sha256: str = ""
     """SHA-256 of the weights file when it was written; empty in checkpoints of older versions"""
     training_data: Mapping[str, Any] = field(default_factory=dict)
-    """what its run trained on, from `summarize_data`; empty if unknown"""
+    """what it was trained on, from `summarize_data`, or `description` in words; empty: unknown"""
 
     @classmethod
     def read(cls, folder: Path) -> Checkpoint:

@@ -80,7 +80,7 @@ class ModelCard:
     threshold: float | None = None
     validation_eer: float | None = None
     training_data: Mapping[str, Any] = field(default_factory=dict)
-    """from `summarize_data`, perhaps with `begun_from`"""
+    """from `summarize_data`, or its `description` in words; perhaps with `begun_from`"""
     evaluations: Sequence[CardEvaluation] = ()
     calibration: str = ""
     """one sentence; empty without a calibration"""
@@ -169,6 +169,9 @@ class ModelCard:
             start = (
                 f"Training started from the weights of {begun.get('name', 'another')}{license}. "
             )
+        described = self.training_data.get("description")
+        if isinstance(described, str) and described:
+            return start + described
         if not self.training_data.get("utterances"):
             return start + (
                 "Unknown: the weights were not trained by timbral, or by an old version of it."

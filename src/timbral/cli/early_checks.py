@@ -7,7 +7,7 @@ from pathlib import Path
 from timbral.audio.nearby import hint_nearby
 from timbral.audio.segments import Segment
 from timbral.calibration.argument_checks import check_prior, check_rate, check_threshold
-from timbral.errors import AudioError, ConfigError, DataError
+from timbral.errors import ConfigError, DataError
 from timbral.io.near_names import beside
 from timbral.io.storage import is_url
 
@@ -32,18 +32,11 @@ def check_recordings(*paths: str | Path) -> None:
 
 
 def check_channel(channel: str, *paths: str | Path) -> None:
-    """Raise ConfigError for a second channel if every recording is known to have one only."""
-    if channel != "2":
-        return
-    from timbral.audio.decode import read_header  # imports numpy
+    """As `timbral.audio.call_side.check_channel`, for a value of --channel."""
+    if channel == "2":
+        from timbral.audio import call_side  # imports numpy
 
-    try:
-        if any(read_header(path)[2] > 1 for path in paths):
-            return
-    except AudioError:  # a corpus, or a recording whose error is told when it is read
-        return
-    which = f"{paths[0]} has" if len(paths) == 1 else "all of the recordings have"
-    raise ConfigError(f"`channel` 2: {which} one channel only; leave this option out")
+        call_side.check_channel(2, [str(path) for path in paths])
 
 
 def check_folders(*folders: str | Path | None) -> None:

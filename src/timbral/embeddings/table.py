@@ -180,6 +180,11 @@ def read_embeddings(folder: str | Path) -> pa.Table:
     if path.is_dir():
         path /= UTTERANCES
     if not path.is_file() and EMBEDDINGS.is_in(Path(folder)):
+        if _is_empty(Path(folder)):
+            raise DataError(
+                f"{folder}: contains no vectors: `embed` was interrupted or could use no "
+                "recording; give the same command again"
+            )
         raise DataError(
             f"{folder}: contains {EMBEDDINGS.content}, but not in Parquet; {REUSE.format(folder)}"
         )
@@ -202,6 +207,12 @@ def read_embeddings(folder: str | Path) -> pa.Table:
     schema = utterance_schema(embedding_dim)
     own = pa.table([columns[name] for name in schema.names], schema)
     return with_precision(own, precision_of(table))
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder of `embed` contains no vectors yet, in any format."""
+    visible = (path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return not set(visible) - {"failures.jsonl"}
 
 
 def check_parquet_name(path: Path) -> None:

@@ -25,7 +25,7 @@ from timbral.io.durations import duration
 if TYPE_CHECKING:
     from timbral.io.types import Progress, StepProgress
 
-__all__ = ["Display", "bar", "clock", "corpus_bar", "training_bar"]
+__all__ = ["Display", "bar", "clock", "corpus_bar", "fitting_bar", "training_bar"]
 
 SECONDS_BETWEEN_LINES = 30.0
 """if standard error is not a terminal"""
@@ -168,6 +168,26 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
         def update(done: int, total: int) -> None:
             display.update(done, total)
+            show()
+
+        yield update
+
+
+@contextmanager
+def fitting_bar() -> Iterator[Progress]:
+    """Progress of a fit: a function of the recordings measured for it, and in all.
+
+    Without calls and after the last recording, the time of the fit is shown.
+    """
+    display = Display("fitting", counted=False)
+    with _shown(display) as show:
+
+        def update(done: int, total: int) -> None:
+            display.update(done, total)
+            display.counted = done < total
+            display.what = "measuring" if display.counted else "fitting"
+            if not display.counted:
+                display.total = None
             show()
 
         yield update

@@ -27,7 +27,7 @@ def draw_det(
         path: the file, replaced at once
         false_alarm: rates (K,) between the first and the last of `ticks`
         miss: the miss rates (K,) at the same thresholds
-        eer: the equal error rate, marked on the curve
+        eer: the equal error rate, marked on the curve if it is on the axes
         ticks: rates labeled on the axes, rising, in (0, 1)
         title: the text above the plot
 
@@ -37,8 +37,10 @@ def draw_det(
     to_probit = NormalDist().inv_cdf
     curve = [[to_probit(float(rate)) for rate in rates] for rates in (false_alarm, miss)]
     axes.plot(*curve, color=TARGET, linewidth=2)
-    clipped_eer = to_probit(min(max(eer, ticks[0]), ticks[-1]))
-    axes.plot([clipped_eer], [clipped_eer], "o", color="#20242c", label=f"EER {100 * eer:.2f} %")
+    is_inside = ticks[0] <= eer <= ticks[-1]
+    label = f"EER {100 * eer:.2f} %{'' if is_inside else ', not on these axes'}"
+    point = [to_probit(eer)] if is_inside else []
+    axes.plot(point, point, "o" if is_inside else " ", color="#20242c", label=label)
     positions = [to_probit(tick) for tick in ticks]
     for axis, name in ((axes.xaxis, "false alarms, %"), (axes.yaxis, "misses, %")):
         axis.set_ticks(positions, [f"{100 * tick:g}" for tick in ticks])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
@@ -26,6 +27,8 @@ BINS = 60
 TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 """rates on the axes of the DET curve"""
 MAX_POINTS = 400
+MOST_LABELS = 8
+"""of an axis of scores"""
 FINE_BINS = 2000
 """bins of scores that the calibration curves are fitted to"""
 PENALTY = 1e-3
@@ -80,10 +83,13 @@ class DetCurve:
             )
         points = zip(self.false_alarm.tolist(), self.miss.tolist(), strict=True)
         line = _path([(LEFT + _probit(x), SIZE - _probit(y)) for x, y in points])
-        eer = _probit(self.eer)
         marks.append(f'<path class="curve target" d="{line}"/>')
-        marks.append(f'<circle cx="{LEFT + eer:.1f}" cy="{SIZE - eer:.1f}" r="4" class="point"/>')
-        caption = "DET curve: misses (%) over false alarms (%); the point is the EER"
+        where = f"the EER of {100 * self.eer:.2f} % is not on these axes"
+        if TICKS[0] <= self.eer <= TICKS[-1]:
+            x, y = LEFT + _probit(self.eer), SIZE - _probit(self.eer)
+            marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="point"/>')
+            where = "the point is the EER"
+        caption = f"DET curve: misses (%) over false alarms (%); {where}"
         return _svg(caption, marks, "false alarms, %")
 
     def write_png(self, path: Path, title: str) -> None:
@@ -117,15 +123,11 @@ class ScoreHistograms:
             for index, height in enumerate(heights):
                 steps += [(xs[index], SIZE - height), (xs[index + 1], SIZE - height)]
             marks.append(f'<path class="curve {style}" d="{_path(steps)}"/>')
-        low, high = self.edges[0], self.edges[-1]
+        low, high = float(self.edges[0]), float(self.edges[-1])
         threshold = LEFT + SIZE * (self.threshold - low) / (high - low)
         marks.append(f'<path class="cut" d="M{threshold:.1f} {TOP}V{SIZE}"/>')
         marks.append(f'<path class="axis" d="M{LEFT} {SIZE}H{LEFT + SIZE}"/>')
-        for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
-            value, x = low + fraction * (high - low), LEFT + SIZE * fraction
-            marks.append(
-                f'<text x="{x:.0f}" y="{SIZE + 14}" text-anchor="middle">{value:.2f}</text>'
-            )
+        marks += _score_labels(low, high)
         caption = (
             "Scores: target trials green, non-target trials red, the threshold at the EER dashed"
         )
@@ -179,13 +181,12 @@ class CalibrationCurve:
 
         marks = []
         for fraction in (0.0, 0.25, 0.5, 0.75, 1.0):
-            x, y = position(low + fraction * (high - low), fraction)
+            y = position(low, fraction)[1]
             marks.append(f'<path class="axis" d="M{LEFT} {y:.1f}H{LEFT + SIZE}"/>')
             marks.append(
                 f'<text x="{LEFT - 4}" y="{y + 4:.1f}" text-anchor="end">{100 * fraction:g}</text>'
-                f'<text x="{x:.0f}" y="{SIZE + 14}" text-anchor="middle">'
-                f"{low + fraction * (high - low):.2f}</text>"
             )
+        marks += _score_labels(low, high)
         corners = [
             position(edge, step)
             for row, step in enumerate(self.steps.tolist())
@@ -234,6 +235,19 @@ def _probit(rate: float) -> float:
     low, high = (NormalDist().inv_cdf(tick) for tick in (TICKS[0], TICKS[-1]))
     clipped = min(max(float(rate), TICKS[0]), TICKS[-1])
     return (NormalDist().inv_cdf(clipped) - low) / (high - low) * (SIZE - TOP)
+
+
+def _score_labels(low: float, high: float) -> Iterator[str]:
+    """Labels of an axis of scores from `low` to `high`, at multiples of 1, 2 or 5 times 10^n."""
+    unit = 10.0 ** math.floor(math.log10((high - low) / MOST_LABELS))
+    step = next(
+        unit * factor for factor in (1, 2, 5, 10) if high - low <= MOST_LABELS * unit * factor
+    )
+    decimals = max(0, -math.floor(math.log10(step)))
+    for number in range(math.ceil(low / step), math.floor(high / step) + 1):
+        x = LEFT + SIZE * (number * step - low) / (high - low)
+        label = f"{number * step:.{decimals}f}"
+        yield f'<text x="{x:.0f}" y="{SIZE + 14}" text-anchor="middle">{label}</text>'
 
 
 def _svg(caption: str, marks: Iterable[str], x_label: str) -> str:

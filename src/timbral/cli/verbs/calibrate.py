@@ -10,7 +10,7 @@ from tyro.conf import Positional
 from timbral.cli.common_options import OK, SpeakersOption, option
 from timbral.cli.early_checks import check_folders
 from timbral.cli.wording import count
-from timbral.io.progress import bar
+from timbral.io.progress import fitting_bar
 
 if TYPE_CHECKING:
     from timbral.calibration.calibration import Calibration
@@ -71,7 +71,7 @@ def run(
     from timbral import api
 
     check_folders(evaluation)
-    with bar("measuring") as advance:
+    with fitting_bar() as advance:
         fitted = api.calibrate(
             evaluation,
             output,

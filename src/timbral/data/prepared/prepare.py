@@ -37,7 +37,7 @@ from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
 from timbral.data.prepared.further import ROWS_AT_ONCE, prepared_writer, update_further
 from timbral.data.prepared.totals import Totals
 from timbral.data.sources import find_utterances
-from timbral.errors import AudioError, ConfigError, DataError, check_choice
+from timbral.errors import AudioError, ConfigError, DataError, check_choice, none_usable
 from timbral.io.file_names import check_file_names
 from timbral.io.files import atomic_write, read_json, write_json, write_jsonl
 from timbral.io.locks import folder_lock
@@ -297,10 +297,7 @@ def _finish(folder: Path, utterances: Manifest, preprocessing: Preprocessing, fo
     write_jsonl(folder / FAILURES, chain(listed, _failures(indexes, totals)))
     if totals.failures == len(utterances):
         first = next(_failures(indexes, Totals()))
-        raise DataError(
-            f"none of the {len(utterances)} recordings could be used; the first: "
-            f"{first['path']}: {first['reason']}; all of them: {folder / FAILURES}"
-        )
+        raise none_usable(len(utterances), first, str(folder / FAILURES))
     speakers: set[str] = set()
     schema = FORMATS[format].table
     with atomic_write(folder / UTTERANCES) as temporary:
