@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from timbral import api
 from timbral.audio.decode import Wave
 from timbral.audio.preprocessing import load
 from timbral.encoders.lstm import LstmEncoder
-from timbral.errors import InputError
+from timbral.errors import ConfigError, InputError
 from timbral.inference.embedder import Embedder
-from timbral.io.types import Vectors
+from timbral.io.types import Floats, Vectors
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,10 @@ def test_real_recordings_are_closer_than_those_of_other_speakers(
     assert table.num_rows == 18
     page = (tmp_path / "report" / "report.html").read_text("utf-8")
     assert page.count("<audio") == 2 * (5 + 4)
+    lines = answer.out.splitlines()
+    assert content["lines"] == lines[:4]
+    assert all(escape(line) in page for line in lines[:4])
+    assert all(each["weights_sha256"] in page for each in content["encoders"])
     assert (tmp_path / "report" / "similarity.png").exists()
     assert "replaced" not in answer.err
     fewer = ask("similarity", run, tmp_path / "good", real, "--output", tmp_path / "report")
@@ -108,6 +113,53 @@ def test_a_second_speaker_shows_in_the_drift(
     assert str(first_of_third) in written["failures"][0]
     short = sorted(voices.glob("*/*"))[0]
     assert "is not longer than the 10 s at its start" in ask(*words[:2], short, *options).err
+
+
+def test_the_band_of_drift_is_compared_as_the_recording_is(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedder: Embedder
+) -> None:
+    """To the beginning: windows of one session; to a reference: those of another session."""
+
+    def windows(self: Embedder, path: str, seconds: float, step: float) -> tuple[Floats, Vectors]:
+        starts = step * np.arange(9)
+        vectors = np.zeros((9, self.embedding_dim), np.float32)
+        vectors[:, Path(path).parent.name == "evening"] = 1
+        return np.stack([starts, starts + seconds], axis=1), vectors
+
+    def whole(self: Embedder, path: str) -> Vectors:
+        return np.asarray(windows(self, path, 3, 1.5)[1][0])
+
+    monkeypatch.setattr(Embedder, "encode_windows", windows)
+    monkeypatch.setattr(Embedder, "encode", whole)
+    recording = sorted(voices.glob("*/*"))[0]
+    for path in ("anna/morning/1", "anna/evening/2", "ben/morning/3", "ben/evening/4"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(recording, tmp_path / f"{path}.ogg")
+    beginning = api.voice_drift(embedder, "long.wav", corpus=tmp_path)
+    assert beginning.band == pytest.approx((1, 1))
+    reference = api.voice_drift(embedder, "long.wav", "prompt.wav", corpus=tmp_path)
+    assert reference.band == pytest.approx((0, 0))
+    shutil.rmtree(tmp_path / "anna/evening")
+    shutil.rmtree(tmp_path / "ben/evening")
+    with pytest.raises(ConfigError, match="or with a `reference` two recordings"):
+        api.voice_drift(embedder, "long.wav", "prompt.wav", corpus=tmp_path)
+
+
+def test_an_anchor_that_is_missing_is_told(run: Path, voices: Path, tmp_path: Path) -> None:
+    first, second = (sorted(folder.iterdir()) for folder in sorted(voices.iterdir())[:2])
+    rows = [f"{first[0]},{first[1]},anna", f"{second[0]},{second[1]},ben"]
+    told = []
+    for most in (2, 1):
+        table = tmp_path / f"{most}.csv"
+        table.write_text("\n".join(["synthesized,reference,speaker", *rows[:most]]) + "\n")
+        told.append(" ".join(api.clone_similarity([run], [table]).notes))
+    assert "no anchor for the same speaker" in told[0]
+    assert "no anchor for the nearest other speaker" not in told[0]
+    assert "no anchor for the nearest other speaker" in told[1]
+    listed = tmp_path / "pairs.txt"
+    listed.write_text(f"{first[0]} {first[1]}\n{second[0]} {second[1]}\n")
+    notes = " ".join(api.clone_similarity([run], [listed]).notes)
+    assert notes.count("no anchor for the same speaker") == 1
 
 
 def test_mistakes_are_explained(ask: Ask, tmp_path: Path) -> None:

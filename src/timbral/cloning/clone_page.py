@@ -50,7 +50,7 @@ h1 {{ font-size: 1.5rem }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
 table {{ border-collapse: collapse; width: 100% }}
 td, th {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; overflow-wrap: anywhere }}
-th {{ overflow-wrap: normal }}
+th {{ overflow-wrap: normal }} pre {{ white-space: pre-wrap; font-size: .85rem }}
 .systems td {{ overflow-wrap: break-word }}
 .box {{ max-height: 32rem; overflow: auto; border-bottom: 2px solid var(--line) }}
 .box th {{ position: sticky; top: 0; background: var(--paper) }}
@@ -74,6 +74,7 @@ def write_clone_page(
     figures: Sequence[SystemFigures],
     differences: Sequence[SystemDifference],
     flags: Sequence[GamingFlag],
+    lines: Sequence[str],
     notes: Sequence[str],
 ) -> None:
     """Write report.html, and similarity.png if matplotlib is installed."""
@@ -84,6 +85,7 @@ def write_clone_page(
         *(f"<p>{escape(note)}</p>" for note in notes),
         _systems(figures),
         _differences(differences),
+        _lines(lines, views),
         _clones(views),
         _speakers(figures),
     ]
@@ -201,6 +203,15 @@ def _differences(differences: Sequence[SystemDifference]) -> str:
     head = ("systems", "encoder", "difference (95 %)", "clear", "clones of both")
     title = f"Systems compared, utterance by utterance ({len(rows):,})"
     return _folded(title, html_table(rows, head), is_open=len(rows) <= ROWS_SHOWN)
+
+
+def _lines(lines: Sequence[str], views: Sequence[EncoderView]) -> str:
+    """The lines for a paper, and the whole hash of each encoder's weights."""
+    text = "\n".join(map(escape, lines))
+    rows = [(view.encoder, view.weights_sha256) for view in views]
+    hashes = html_table(rows, ("encoder", "SHA-256 of its weights"))
+    is_open = len(lines) <= ROWS_SHOWN
+    return _folded("Lines for a paper", f"<pre>{text}</pre>{hashes}", is_open=is_open)
 
 
 def _clones(views: Sequence[EncoderView]) -> str:

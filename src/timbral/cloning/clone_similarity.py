@@ -22,7 +22,7 @@ from timbral.cloning.clone_figures import (
 )
 from timbral.cloning.clone_files import replaced_figures, write_clone_table, write_figures
 from timbral.cloning.clone_page import write_clone_page
-from timbral.cloning.clone_sources import find_clones
+from timbral.cloning.clone_sources import NO_SPEAKERS, find_clones
 from timbral.cloning.clones import CloneSet
 from timbral.cloning.copies import Pair, copies, similar_pairs
 from timbral.cloning.encode_recordings import encode_recordings
@@ -42,6 +42,14 @@ from timbral.version import __version__
 __all__ = ["SimilarityReport", "clone_similarity"]
 
 NO_INTERVAL = "no intervals: they need five or more speakers"
+NO_SAME_SPEAKER = (
+    "no anchor for the same speaker, since there are no real recordings of the references' "
+    "speakers but the references; give more of them as `corpus`"
+)
+NO_OTHER_SPEAKER = (
+    "no anchor for the nearest other speaker, since all real recordings are of one speaker; give "
+    "some of others as `corpus`"
+)
 
 
 @dataclass(frozen=True)
@@ -191,7 +199,7 @@ def _report(
         for view in views
         if (difference := compare_systems(view, first, second, speaker_draws)) is not None
     ]
-    notes = [*own_reference_notes(views), *found.notes]
+    notes = [*own_reference_notes(views), *found.notes, *_without_anchor(figures, found)]
     if draws and any(each.interval is None for each in figures):
         notes.append(NO_INTERVAL)
     notes += [
@@ -209,6 +217,16 @@ def _report(
         failures=tuple(failures),
         notes=tuple(notes),
     )
+
+
+def _without_anchor(figures: Sequence[SystemFigures], found: CloneSet) -> list[str]:
+    """A note for each of the two anchors that a system lacks, if none says it yet."""
+    notes = []
+    if any(math.isnan(each.same) for each in figures) and NO_SPEAKERS not in found.notes:
+        notes.append(NO_SAME_SPEAKER)
+    if any(math.isnan(each.other) for each in figures):
+        notes.append(NO_OTHER_SPEAKER)
+    return notes
 
 
 def _without_position(figures: Sequence[SystemFigures]) -> list[str]:
@@ -256,5 +274,11 @@ def _write(folder: Path, report: SimilarityReport) -> None:
     write_clone_table(folder, report.views)
     write_jsonl(folder / "failures.jsonl", [failure.as_dict() for failure in report.failures])
     write_clone_page(
-        folder, report.views, report.figures, report.differences, report.flags, report.notes
+        folder,
+        report.views,
+        report.figures,
+        report.differences,
+        report.flags,
+        report.lines,
+        report.notes,
     )

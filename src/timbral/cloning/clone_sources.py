@@ -15,7 +15,7 @@ from timbral.data.sources import find_utterances
 from timbral.errors import AudioError, DataError
 from timbral.io.storage import is_url
 
-__all__ = ["find_clones"]
+__all__ = ["NO_SPEAKERS", "find_clones"]
 
 NO_SPEAKERS = (
     "the speakers of the references are unknown, so each recording counts as a speaker of its "

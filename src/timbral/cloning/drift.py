@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from timbral.data.manifest import Utterance
 from timbral.data.sources import find_utterances
 from timbral.embeddings.vectors import unit_length, unit_mean
 from timbral.errors import AudioError, ConfigError, MissingExtraError
@@ -28,8 +31,8 @@ BAND = (2.5, 97.5)
 """percentiles of real windows of one speaker that bound the band"""
 BAND_SPEAKERS = 30
 """maximum number of speakers of the corpus, spread over it"""
-BAND_WINDOWS = 6
-"""maximum number of windows per recording, so that long ones do not dominate"""
+BAND_WINDOWS = 360
+"""maximum number of windows, shared equally among the speakers"""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class VoiceDrift:
     cosines: Floats
     """cosines (W,) to the reference, or to the start of the recording"""
     band: tuple[float, float] | None
-    """range of 95 % of the windows of real recordings, compared with another recording of the same
-    speaker; None without a corpus"""
+    """range of 95 % of the windows of real recordings, compared like those of the recording: with
+    ten seconds of the same session, or with a reference; None without a corpus"""
     slope: float
     """slope of a straight line through the cosines after the start, per minute"""
     below: float | None
@@ -70,12 +73,14 @@ def voice_drift(
         recording: a long recording, such as a synthesized chapter
         reference: a recording of the voice; None: the first ten seconds
         output: a folder for drift.png, drift.csv and drift.json; None: none
-        corpus: real recordings, two or more per speaker, for the range of one speaker
+        corpus: real recordings, for the range of one speaker: compared with the first ten seconds
+            of their session, or if there is a `reference`, with another recording of the speaker,
+            of another session if there is one
         layout: layout of the corpus
         seconds: length of a window; windows overlap by half
 
     Raises AudioError for unusable recordings, ConfigError for a recording no longer than its
-    beginning, and for a `corpus` without two recordings of a speaker.
+    beginning, and for a `corpus` with too little of each speaker.
     """
     embedder = embedder_of(encoder)
     inputs = [given for given in (recording, reference, corpus) if given is not None]
@@ -95,7 +100,8 @@ def voice_drift(
         )
     cosines = unit_length(vectors) @ voice
     failures: list[str] = []
-    band = None if corpus is None else _band(embedder, corpus, layout, seconds, failures)
+    compare = _to_beginning if reference is None else _to_reference
+    band = None if corpus is None else _band(embedder, corpus, layout, seconds, compare, failures)
     drift = VoiceDrift(
         encoder=embedder.name,
         weights_sha256=embedder.weights_identity(),
@@ -118,33 +124,82 @@ def _slope(minutes: Floats, cosines: Vectors) -> float:
 
 
 def _band(
-    embedder: Embedder, corpus: str | Path, layout: str, seconds: float, failures: list[str]
+    embedder: Embedder,
+    corpus: str | Path,
+    layout: str,
+    seconds: float,
+    compare: Callable[[_Windows, list[Utterance], int], Vectors],
+    failures: list[str],
 ) -> tuple[float, float]:
-    """Cosines of windows of one recording to another recording of the same speaker.
+    """The range of the cosines of one speaker, by `compare`, over the speakers of a corpus.
 
     Recordings that cannot be used are appended to `failures`.
     """
-    recordings: dict[str, list[str]] = {}
+    of_speaker: dict[str, list[Utterance]] = {}
     for row in find_utterances(corpus, layout):
-        recordings.setdefault(row.speaker, []).append(row.path)
-    speakers = [paths for _, paths in sorted(recordings.items()) if len(paths) > 1]
-    cosines: list[float] = []
-    for paths in speakers[:: max(1, -(-len(speakers) // BAND_SPEAKERS))]:
-        try:
-            voice = unit_length(embedder.encode(paths[0]))
-            times, vectors = embedder.encode_windows(paths[-1], seconds, seconds / 2)
-        except AudioError as error:
-            failures.append(str(error))
-            continue
-        whole = times[:, 1] - times[:, 0] >= 0.9 * seconds
-        cosines += (unit_length(vectors[whole])[:BAND_WINDOWS] @ voice).tolist()
-    if not cosines:
+        of_speaker.setdefault(row.speaker, []).append(row)
+    speakers = [rows for _, rows in sorted(of_speaker.items())]
+    speakers = speakers[:: max(1, -(-len(speakers) // BAND_SPEAKERS))]
+    most = -(-BAND_WINDOWS // len(speakers))
+    windows = _Windows(embedder, seconds, failures)
+    cosines = np.concatenate([compare(windows, rows, most) for rows in speakers])
+    if not len(cosines):
         raise ConfigError(
-            f"corpus: {corpus} has no speaker with two usable recordings of {seconds:g} s or more; "
-            "give another corpus, or none"
+            f"corpus: no speaker of {corpus} has enough usable recordings: more than "
+            f"{BEGINNING_SECONDS:g} s of one session, or with a `reference` two recordings, one "
+            f"of {seconds:g} s or more; give another corpus, or none"
         )
     low, high = np.percentile(cosines, BAND)
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows of recordings, and the recordings that have none because they are unusable."""
+
+    embedder: Embedder
+    seconds: float
+    failures: list[str]
+
+    def of(self, rows: Sequence[Utterance], most: int) -> Vectors:
+        """The vectors (W, E) of whole windows, one recording after the other, until `most`."""
+        found = [np.zeros((0, self.embedder.embedding_dim), np.float32)]
+        for row in rows:
+            if sum(map(len, found)) >= most:
+                break
+            try:
+                times, vectors = self.embedder.encode_windows(
+                    row.path, self.seconds, self.seconds / 2
+                )
+            except AudioError as error:
+                self.failures.append(str(error))
+                continue
+            found.append(unit_length(vectors[times[:, 1] - times[:, 0] >= 0.9 * self.seconds]))
+        return np.concatenate(found)[:most]
+
+
+def _to_beginning(windows: _Windows, rows: list[Utterance], most: int) -> Vectors:
+    """Cosines of a speaker's windows to the first ten seconds of the same session."""
+    session = Counter(row.session for row in rows).most_common(1)[0][0]
+    start = 1 + int(max(0.0, BEGINNING_SECONDS - windows.seconds) // (windows.seconds / 2))
+    vectors = windows.of([row for row in rows if row.session == session], start + most)
+    if len(vectors) <= start:
+        return np.zeros(0, np.float32)
+    return np.asarray(vectors[start:] @ unit_mean(vectors[:start]))
+
+
+def _to_reference(windows: _Windows, rows: list[Utterance], most: int) -> Vectors:
+    """Cosines of a speaker's windows to a recording of another session, if there is one."""
+    reference, *others = rows
+    elsewhere = [row for row in others if row.session != reference.session] or others
+    if not elsewhere:
+        return np.zeros(0, np.float32)
+    try:
+        voice = unit_length(windows.embedder.encode(reference.path))
+    except AudioError as error:
+        windows.failures.append(str(error))
+        return np.zeros(0, np.float32)
+    return np.asarray(windows.of(elsewhere, most) @ voice)
 
 
 def _write(folder: Path, drift: VoiceDrift, to: str) -> None:
