@@ -274,7 +274,7 @@ def test_no_usable_recording_is_an_error(embedder: Embedder, tmp_path: Path) -> 
 def test_a_detector_that_is_not_installed_leaves_no_folder(
     embedder: Embedder, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "webrtcvad", None)
+    monkeypatch.setitem(sys.modules, "_webrtcvad", None)
     trimmed = Embedder(embedder.network, Preprocessing(trim="webrtc"), weights_sha256="a")
     with pytest.raises(MissingExtraError, match=r"\[vad\]"):
         api.embed(trimmed, voices, tmp_path / "out")
