@@ -11,6 +11,7 @@ import torch
 from conftest import SMALL
 from timbral import api
 from timbral.audio.preprocessing import Preprocessing
+from timbral.checkpoints import averaging
 from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from timbral.checkpoints.weights import build_encoder, load_network
 from timbral.config.schema import TrainConfig
@@ -108,13 +109,27 @@ def test_other_files_are_not_replaced(tmp_path: Path) -> None:
         api.average([tmp_path / "a", tmp_path / "a"], tmp_path / "c")
 
 
-def test_another_average_is_not_replaced(tmp_path: Path) -> None:
-    """The same one again is no error; files that were added to it, as a calibration, are kept."""
+def test_hidden_files_are_kept(tmp_path: Path) -> None:
+    saved(tmp_path / "a", "lstm", 1)
+    kept = [tmp_path / "c" / ".DS_Store", tmp_path / "c" / ".git" / "HEAD"]
+    for file in kept:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(file.name)
+    for _ in range(2):
+        api.average([tmp_path / "a", tmp_path / "a"], tmp_path / "c")
+        assert [file.read_text() for file in kept] == [".DS_Store", "HEAD"]
+
+
+def test_another_average_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same one again is no error; files that were added to it, as a calibration, are kept.
+    Another one is refused before its weights are read.
+    """
     saved(tmp_path / "a", "lstm", 1)
     saved(tmp_path / "b", "lstm", 2)
     both = [tmp_path / "a", tmp_path / "b"]
     digest = api.average(both, tmp_path / "c").weights_sha256
     assert api.average(both, tmp_path / "c").weights_sha256 == digest
+    monkeypatch.delattr(averaging, "load_network")
     with pytest.raises(DataError, match="c: exists with other content"):
         api.average(both, tmp_path / "c", [1, 3])
     assert Checkpoint.read(tmp_path / "c").weights_sha256 == digest

@@ -240,6 +240,21 @@ def test_convert_never_replaces_other_files(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").exists()
 
 
+def test_convert_refuses_another_checkpoint_before_it_reads_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / "weights.pdparams", tmp_path / "converted"
+    shutil.copy(GOLDEN / "paddle-tiny.pdparams", source)
+    digest = api.convert(source, output).weights_sha256
+    (output / ".DS_Store").touch()
+    assert api.convert(source, output).weights_sha256 == digest
+    assert (output / ".DS_Store").exists()
+    monkeypatch.setattr("timbral.checkpoints.foreign.registry.read_foreign", None)
+    source.write_bytes(b"other weights")
+    with pytest.raises(DataError, match="converted: exists with other content"):
+        api.convert(source, output)
+
+
 def test_zip_without_weights_is_an_error(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "voices.zip", "w") as archive:
         archive.writestr("a", "b")

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from timbral.checkpoints.checkpoint import Checkpoint, refuse_other_origin, save_checkpoint
 from timbral.checkpoints.resolve import resolve
 from timbral.checkpoints.weights import load_network
 from timbral.config.schema import TrainConfig
@@ -56,6 +56,14 @@ def average(
         raise ConfigError(f"weights must be 0 or more, and not all 0: {list(weights)}")
     checkpoints = [resolve(encoder) for encoder in encoders]
     claim_folder(output, CHECKPOINT, [checkpoint.folder for checkpoint in checkpoints])
+    total = sum(weights)
+    origin = {
+        "average": [
+            {"weights_sha256": checkpoint.weights_sha256, "weight": weight / total}
+            for checkpoint, weight in zip(checkpoints, weights, strict=True)
+        ]
+    }
+    refuse_other_origin(output, origin)
     first = checkpoints[0]
     networks = [load_network(checkpoint) for checkpoint in checkpoints]
     for other, network in zip(checkpoints, networks, strict=True):
@@ -74,6 +82,7 @@ def average(
         first.preprocessing,
         license=" and ".join(sorted({one.license for one in checkpoints if one.license})),
         uninitialized_prefixes=tuple(sorted(prefixes)),
+        origin=origin,
     )
     save_checkpoint(averaged, {"encoder": networks[0]}, replace=False)
     return Checkpoint.read(output)

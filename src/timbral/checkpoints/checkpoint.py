@@ -33,8 +33,10 @@ from timbral.io.files import (
     atomic_folder,
     atomic_write,
     file_sha256,
+    other_content,
     read_json,
     usual_mode,
+    visible_names,
     write_json,
 )
 from timbral.io.outputs import TRAINING_LIST
@@ -46,6 +48,7 @@ __all__ = [
     "is_checkpoint",
     "point_to",
     "pointed_to",
+    "refuse_other_origin",
     "save_checkpoint",
     "uninitialized_message",
 ]
@@ -73,7 +76,8 @@ class Checkpoint:
     """prefixes of names of encoder tensors that are random until they are trained"""
     origin: Mapping[str, Any] = field(default_factory=dict)
     """for converted weights: `files` with the SHA-256 of each; for published ones also `source` and
-    its `version`"""
+    its `version`; for an average: `average`, the SHA-256 of each encoder's weights, and its
+    weight"""
     recorded_sha256: str = ""
     """SHA-256 of the weights file when it was written; empty in checkpoints of older versions"""
     training_data: Mapping[str, Any] = field(default_factory=dict)
@@ -221,6 +225,19 @@ def _optimizer_tensors(
         for name, parameter in module.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
+
+
+def refuse_other_origin(folder: Path, origin: Mapping[str, Any]) -> None:
+    """Raise DataError if a folder holds anything but a checkpoint of this origin.
+
+    Hidden files do not count. So a job that must not replace anything ends before it begins.
+    """
+    names = visible_names(folder)
+    if not names:
+        return
+    is_plain = set(names) == {METADATA_FILE, WEIGHTS_FILE}
+    if not is_plain or Checkpoint.read(folder).origin != origin:
+        raise other_content(folder)
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -11,7 +11,7 @@ import safetensors
 import torch
 from torch import nn
 
-from timbral.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from timbral.checkpoints.checkpoint import Checkpoint, refuse_other_origin, save_checkpoint
 from timbral.checkpoints.foreign.base import ConvertedWeights
 from timbral.checkpoints.foreign.weight_files import find_weights
 from timbral.checkpoints.known_files import CONFIG_FILES, WEIGHTS_FILE
@@ -62,6 +62,7 @@ def convert(source: str | Path, output: str | Path, format: str | None = None) -
     source, output = Path(source), Path(output)
     claim_folder(output, CHECKPOINT, [source])
     origin = {"files": source_files(source)}
+    refuse_other_origin(output, origin)
     write_converted(read_foreign(source, format), output, origin=origin, replace=False)
     return Checkpoint.read(output)
 

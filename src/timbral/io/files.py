@@ -27,9 +27,11 @@ __all__ = [
     "atomic_folder",
     "atomic_write",
     "file_sha256",
+    "other_content",
     "read_json",
     "rename_aside",
     "usual_mode",
+    "visible_names",
     "write_json",
     "write_jsonl",
 ]
@@ -81,17 +83,17 @@ def atomic_folder(folder: Path, *, replace: bool = True) -> Iterator[Path]:
     """Yield an empty folder next to `folder`; it is renamed on success, and deleted on an error.
 
     Several processes may write one folder: if another process has written the same files, they are
-    kept; other content is replaced, or without `replace` a DataError.
+    kept; other content is replaced, or without `replace` a DataError. Then hidden files, such as a
+    file manager's, do not count, and are kept.
     """
     with _under_its_name(folder), temporary_folder(folder) as temporary:
         try:
             remove_content(temporary)
             yield temporary
-            if not replace and _has_others(folder, temporary):
-                raise DataError(
-                    f"{folder}: exists with other content, which is not replaced; choose another "
-                    "`output`, or delete this folder first"
-                )
+            if not replace:
+                if visible_names(folder) and not _same_files(temporary, folder):
+                    raise other_content(folder)
+                _copy_hidden(folder, temporary)
             _put(temporary, folder)
         except BaseException as error:
             refusal = _refusal(temporary, folder) if isinstance(error, Exception) else None
@@ -171,16 +173,32 @@ def _put(temporary: Path, folder: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def _has_others(folder: Path, finished: Path) -> bool:
-    """Whether a folder has any content other than a finished one's."""
-    return folder.exists() and any(folder.iterdir()) and not _same_files(finished, folder)
+def other_content(folder: Path) -> DataError:
+    """The error for a folder that would have to be replaced."""
+    return DataError(
+        f"{folder}: exists with other content, which is not replaced; choose another `output`, or "
+        "delete this folder first"
+    )
+
+
+def visible_names(folder: Path) -> list[str]:
+    """The names in a folder, sorted, without hidden ones; none if it does not exist."""
+    entries = folder.iterdir() if folder.exists() else ()
+    return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+
+
+def _copy_hidden(folder: Path, to: Path) -> None:
+    for entry in folder.iterdir() if folder.exists() else ():
+        if entry.name.startswith("."):
+            copy = shutil.copytree if entry.is_dir() else shutil.copy2
+            copy(entry, to / entry.name)
 
 
 def _same_files(one: Path, other: Path) -> bool:
-    """Whether two folders contain the same files, byte for byte."""
-    names = sorted(entry.name for entry in one.iterdir())
+    """Whether two folders contain the same files, byte for byte; hidden ones do not count."""
+    names = visible_names(one)
     try:
-        if names != sorted(entry.name for entry in other.iterdir()):
+        if names != visible_names(other):
             return False
         return all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
     except OSError:  # it is being replaced, or contains folders
