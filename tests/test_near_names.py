@@ -22,3 +22,7 @@ def test_a_suffix_alone_is_no_likeness(tmp_path: Path, monkeypatch: pytest.Monke
     assert beside(Path("models/fp23.onnx")) == "; did you mean models/fp32.onnx?"
     assert beside(Path("models/none/fp23.onnx")).startswith("; in ")
     assert beside(Path("model/fp23.onnx")) == "; did you mean models?"
+    assert beside(Path("model/fp32.onnx")) == "; did you mean models/fp32.onnx?"
+    assert beside(Path("MODELS/FP32.ONNX")) == "; did you mean models?"
+    assert beside(Path("MODELS/fp32.onnx")) == "; did you mean models/fp32.onnx?"
+    assert beside(Path("models/FP32.ONNX")) == "; did you mean models/fp32.onnx?"

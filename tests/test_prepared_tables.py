@@ -101,6 +101,22 @@ def test_lost_files_are_prepared_again(
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == whole
 
 
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_lost_list_of_sources_is_written_again(
+    voices: Path, tmp_path: Path, lose: Callable[[Path], None]
+) -> None:
+    """The mels beside it are kept."""
+    for voice in sorted(voices.iterdir())[:2]:
+        shutil.copytree(voice, tmp_path / "corpus" / voice.name)
+    data = tmp_path / "data"
+    prepare(tmp_path / "corpus", data, format="npy")
+    lost = min(data.glob("*/_sources.txt"))
+    content = lost.read_bytes()
+    lose(lost)
+    assert prepare(tmp_path / "corpus", data, format="npy").reused
+    assert lost.read_bytes() == content
+
+
 def test_a_lost_list_of_failures_is_written_again(voices: Path, tmp_path: Path) -> None:
     voice = shutil.copytree(min(voices.iterdir()), tmp_path / "corpus" / "voice")
     (voice / "broken.wav").write_bytes(b"no audio")

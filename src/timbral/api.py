@@ -267,8 +267,10 @@ def train(
             written
         project: the project name in the trackers
         comet_key: API key for Comet; without it and COMET_API_KEY, Comet runs offline
-        progress: called with each step, first with that from which training begins, and with its
-            metrics, if there are any: loss, batch_eer, val_eer, …
+        progress: called with every step, first with that from which training begins, and with its
+            metrics (loss, batch_eer, val_eer, …), which are empty unless the step is logged or
+            validated; before the steps also with `teacher_vectors`, after them with
+            `weight_shares`, if these are computed: the fraction that is done
 
     Raises ConfigError for settings, DataError for data, CheckpointError for weights, and
     TrainingError if `output` holds another run or training diverges. Except for divergence,

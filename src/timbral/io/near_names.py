@@ -32,19 +32,30 @@ def beside(path: Path, fits: Callable[[Path], bool] | None = None) -> str:
             return f"; there is none in {missing.parent}"
     entries = {entry.name: entry.is_dir() for entry in found}
     names = sorted(f"{name}/" if entries[name] else name for name in entries if name[0] != ".")
-    near = difflib.get_close_matches(missing.name, list(entries), n=3)
+    near = _alike(missing.name, list(entries))
     if near := [name for name in near if _stems_are_alike(missing.name, name)]:
         shown = missing.parent if path.is_absolute() else _relative(missing.parent)
-        return f"; did you mean {shown / near[0]}?"
+        rest = path.absolute().relative_to(missing)
+        whole = [Path(name) / rest for name in near if (missing.parent / name / rest).exists()]
+        return f"; did you mean {shown / (whole or near)[0]}?"
     if not names:
         return f"; {missing.parent} is empty"
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"; in {missing.parent}: {', '.join(names[:SHOWN])}{more}"
 
 
+def _alike(name: str, names: Sequence[str]) -> list[str]:
+    """The three most similar names; capitals do not count."""
+    of_folded: dict[str, list[str]] = {}
+    for each in names:
+        of_folded.setdefault(each.casefold(), []).append(each)
+    near = difflib.get_close_matches(name.casefold(), list(of_folded), n=3)
+    return [each for folded in near for each in of_folded[folded]]
+
+
 def _stems_are_alike(name: str, other: str) -> bool:
     """Whether names are alike without their suffixes: half of `x.onnx` is its suffix."""
-    return bool(difflib.get_close_matches(Path(name).stem, [Path(other).stem], n=1))
+    return bool(_alike(Path(name).stem, [Path(other).stem]))
 
 
 def _relative(folder: Path) -> Path:

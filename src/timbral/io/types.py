@@ -18,4 +18,4 @@ Progress = Callable[[int, int], None]
 """called with the amount done and the total"""
 
 StepProgress = Callable[[int, Mapping[str, float]], None]
-"""called with a training step and its numbers"""
+"""called with a training step and its numbers, which may be empty"""

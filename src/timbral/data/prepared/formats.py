@@ -27,6 +27,7 @@ from timbral.io.files import atomic_write
 __all__ = [
     "FORMATS",
     "MIN_MEL_FRAMES",
+    "SOURCES",
     "TABLE_COLUMNS",
     "PreparedFormat",
     "PreparedItem",
@@ -36,6 +37,8 @@ __all__ = [
 
 MIN_MEL_FRAMES = 160
 """PaddleSpeech leaves out utterances whose mel is shorter"""
+SOURCES = "_sources.txt"
+"""PaddleSpeech's list in a speaker's folder: each mel and its recording"""
 
 TABLE_COLUMNS = pa.schema(
     [(name, pa.string()) for name in COLUMNS.names[:4]]

@@ -30,6 +30,7 @@ from timbral.data.prepared.base import (
     PreparedEmbedder,
     read_table,
 )
+from timbral.data.prepared.formats import SOURCES
 from timbral.data.prepared.marks import prepared_format
 from timbral.encoders.mel_config import GE2E_MEL
 from timbral.errors import AudioError, ConfigError, DataError
@@ -167,7 +168,7 @@ def read_mel(path: Path, start: int = 0, frames: int | None = None) -> Mel:
 def _list_rows(folder: Path) -> Iterator[tuple[str, str, str, str, str, str, int]]:
     """Rows of a folder without a table: lengths come from file sizes, nothing is opened."""
     for speaker in sorted(item for item in folder.iterdir() if item.is_dir()):
-        sources = _read_sources(speaker / "_sources.txt")
+        sources = _read_sources(speaker / SOURCES)
         with os.scandir(speaker) as entries:
             sizes = sorted((entry.name, entry.stat().st_size) for entry in entries)
         for name, size in sizes:

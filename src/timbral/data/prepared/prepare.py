@@ -33,8 +33,9 @@ from timbral.data.manifest import Manifest, Utterance, sorted_manifest
 from timbral.data.prepared.changes import check_unchanged, write_times
 from timbral.data.prepared.completeness import FAILURES, UTTERANCES, is_complete
 from timbral.data.prepared.default_trim import default_trim
-from timbral.data.prepared.formats import FORMATS, PreparedItem, mel_name
+from timbral.data.prepared.formats import FORMATS, SOURCES, PreparedItem, mel_name
 from timbral.data.prepared.further import ROWS_AT_ONCE, prepared_writer, update_further
+from timbral.data.prepared.table_columns import read_columns
 from timbral.data.prepared.totals import Totals
 from timbral.data.sources import find_utterances
 from timbral.errors import AudioError, ConfigError, DataError, check_choice, none_usable
@@ -145,6 +146,8 @@ def prepare(
         if finished:
             check_unchanged(folder, rows, preprocessing, format)
             update_further(folder / UTTERANCES, utterances)
+            if format == "npy":
+                _write_lost_sources(folder, utterances)
         else:
             (folder / UTTERANCES).unlink(missing_ok=True)  # of data that have lost files
             shards = _shards(folder, rows, preprocessing, format, plan)
@@ -343,11 +346,21 @@ def _tables(indexes: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
         yield pa.concat_tables(tables).combine_chunks()
 
 
+def _write_lost_sources(folder: Path, utterances: Iterable[Utterance]) -> None:
+    """Write the lists of recordings that speakers' folders have lost."""
+    speakers = read_columns(folder / UTTERANCES)["speaker"].unique()
+    of_speaker = {name: folder / name / SOURCES for name in speakers.to_pylist()}
+    lost = {
+        name for name, path in of_speaker.items() if not path.exists() or not path.stat().st_size
+    }
+    _write_sources(folder, utterances, lost)
+
+
 def _write_sources(folder: Path, utterances: Iterable[Utterance], kept: set[str]) -> None:
-    """Write PaddleSpeech's ``_sources.txt``: each mel and its recording, also those left out."""
+    """Write `SOURCES` of these speakers: each mel and its recording, also those left out."""
     for speaker, rows in groupby(utterances, key=lambda row: row.speaker):
         if speaker in kept:  # PaddleSpeech's training fails for a speaker's folder without mels
             lines = [f"{mel_name(row).rpartition('/')[2]},{row.path}\n" for row in rows]
-            sources = folder / speaker / "_sources.txt"
+            sources = folder / speaker / SOURCES
             with atomic_write(sources, sync=False) as temporary:  # as the mels beside it
                 temporary.write_text("".join(lines), "utf-8")
