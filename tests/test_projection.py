@@ -179,3 +179,25 @@ def test_names_on_the_plot_are_inside_of_it_and_not_long(
         box = label.get_window_extent()
         assert box.x0 >= frame.x0 - 1
         assert box.x1 <= frame.x1 + 1
+
+
+def test_names_are_written_in_installed_fonts_or_as_escapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = pytest.importorskip("matplotlib.font_manager").fontManager
+    drawn = []
+    monkeypatch.setattr(scatter, "save_png", lambda figure, path: drawn.append(figure))
+    own = [entry for entry in manager.ttflist if entry.name.startswith("DejaVu Sans")]
+    with_hooks = [entry for entry in manager.ttflist if entry.name == "STIXGeneral"]
+    points = np.array([[0, 0], [1, 1]], dtype=np.float32)
+    names = ["\u1d81 anna", "\u58f0\u58f0"]  # a d with hooks, which comes with matplotlib; a voice
+    for fonts, missing, labels in (
+        ([*own, *with_hooks], "\u58f0", {"\u1d81 anna", r"\u58f0\u58f0"}),
+        (own, "\u1d81\u58f0", {r"\u1d81 anna", r"\u58f0\u58f0"}),
+    ):
+        monkeypatch.setattr(manager, "ttflist", fonts)
+        assert draw_scatter(points, names, tmp_path / "map.png") == missing
+        texts = drawn.pop().axes[0].texts
+        assert {label.get_text() for label in texts} == labels
+        found = "STIXGeneral" in texts[0].get_fontfamily()
+        assert found == (fonts is not own)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from timbral.io.types import Floats
+from timbral.plots.fonts import fonts_for
 from timbral.plots.png_figure import hide_spines, new_figure, save_png
 
 __all__ = ["AnchoredValues", "draw_anchored_values"]
@@ -36,6 +37,7 @@ def draw_anchored_values(path: Path, panels: Sequence[AnchoredValues]) -> None:
     """
     rows = max(len(panel.groups) for panel in panels) + 2
     figure = new_figure("a plot of clones", (5.2 * len(panels), 1.2 + 0.5 * rows))
+    fonts = fonts_for(name for panel in panels for name in (panel.title, *panel.groups))
     for number, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), number)
         shown = {"same speaker": panel.same, **panel.groups, "nearest other speaker": panel.other}
@@ -51,10 +53,12 @@ def draw_anchored_values(path: Path, panels: Sequence[AnchoredValues]) -> None:
                 name, GROUP_COLOR
             )
             box.set(facecolor=color, alpha=0.55, edgecolor=color)
-        axes.set_yticks(range(1, len(shown) + 1), list(shown)[::-1])
+        names = [fonts.shown(name) for name in reversed(shown)]
+        axes.set_yticks(range(1, len(shown) + 1), names, family=fonts.families)
         for label in axes.get_yticklabels():
             label.set_parse_math(False)
-        axes.set_title(panel.title, fontsize=11, parse_math=False)
+        title = fonts.shown(panel.title)
+        axes.set_title(title, fontsize=11, parse_math=False, family=fonts.families)
         axes.set_xlabel("cosine to the reference")
         hide_spines(axes)
     save_png(figure, path)

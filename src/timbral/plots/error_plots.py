@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import Any
 
 from timbral.io.types import Floats
+from timbral.plots.fonts import fonts_for
 from timbral.plots.png_figure import hide_spines, new_figure, save_png
 
 __all__ = ["draw_calibration", "draw_det", "draw_scores"]
@@ -98,6 +99,8 @@ def _figure(title: str) -> tuple[Any, Any]:
     """An empty figure with a title, and its axes."""
     figure = new_figure("plots of an evaluation", (6, 6))
     axes = figure.add_subplot()
-    axes.set_title(fill(title, TITLE_WIDTH), fontsize=11, parse_math=False)
+    fonts = fonts_for([title])
+    lines = fill(fonts.shown(title), TITLE_WIDTH)
+    axes.set_title(lines, fontsize=11, parse_math=False, family=fonts.families)
     hide_spines(axes)
     return figure, axes

@@ -11,6 +11,7 @@ import numpy as np
 
 from timbral.errors import DataError
 from timbral.io.types import Ints, Vectors
+from timbral.plots.fonts import TextFonts, fonts_for
 from timbral.plots.palette import palette
 from timbral.plots.png_figure import new_figure, save_png
 
@@ -32,8 +33,11 @@ def draw_scatter(
     *,
     title: str = "",
     names: Sequence[str] = (),
-) -> None:
-    """Write a scatter plot of points (N, 2) as PNG; `path` is replaced at once.
+) -> str:
+    r"""Write a scatter plot of points (N, 2) as PNG; `path` is replaced at once.
+
+    Text is written in installed fonts that have its characters; those that no font has are
+    returned, and written as escapes, such as ``\u4e2d``.
 
     Args:
         points: (N, 2)
@@ -53,16 +57,24 @@ def draw_scatter(
         raise DataError(f"{len(points)} points but {len(speakers)} speakers; each point needs one")
     if not np.isfinite(points).all():
         raise DataError("a point contains NaN or infinite values")
+    speakers = [str(speaker) for speaker in speakers]
+    written = set(speakers) if len(set(speakers)) <= MAX_NAMES else set()
+    new_figure("plotting embeddings", (1, 1))  # matplotlib is needed before its fonts
+    fonts = fonts_for([title, *written, *names])
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # drawn as boxes
-        figure = _plot(points, [str(speaker) for speaker in speakers], title)
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # in bold
+        figure = _plot(points, speakers, title, fonts)
         for point, name in zip(points, names, strict=False):
-            figure.axes[0].annotate(name, point, fontsize=5, alpha=0.8, parse_math=False)
+            figure.axes[0].annotate(
+                fonts.shown(name), point, fontsize=5, alpha=0.8, parse_math=False,
+                family=fonts.families,
+            )  # fmt: skip
         save_png(figure, Path(path))
+    return fonts.missing
 
 
-def _plot(points: Vectors, speakers: Sequence[str], title: str) -> Any:
-    figure, axes = _empty_figure(title)
+def _plot(points: Vectors, speakers: Sequence[str], title: str, fonts: TextFonts) -> Any:
+    figure, axes = _empty_figure(title, fonts)
     names = sorted(set(speakers))
     index_of = {name: index for index, name in enumerate(names)}
     speaker_of_point = np.array([index_of[speaker] for speaker in speakers])
@@ -75,11 +87,11 @@ def _plot(points: Vectors, speakers: Sequence[str], title: str) -> Any:
             x, y, s=size, c=color, marker=marker, linewidths=0.4, edgecolors="white", alpha=0.9
         )
     if len(names) <= MAX_NAMES:
-        _write_names(axes, names, colors, points, speaker_of_point)
+        _write_names(axes, names, colors, points, speaker_of_point, fonts)
     return figure
 
 
-def _empty_figure(title: str) -> tuple[Any, Any]:
+def _empty_figure(title: str, fonts: TextFonts) -> tuple[Any, Any]:
     """An empty figure, and its axes without ticks and frame."""
     figure = new_figure("plotting embeddings", (10, 8), padding=0.15)
     axes = figure.add_subplot()
@@ -90,7 +102,10 @@ def _empty_figure(title: str) -> tuple[Any, Any]:
     for spine in axes.spines.values():
         spine.set_visible(False)
     if title:
-        axes.set_title(title, fontsize=14, color="#20242c", pad=12, parse_math=False)
+        axes.set_title(
+            fonts.shown(title), fontsize=14, color="#20242c", pad=12, parse_math=False,
+            family=fonts.families,
+        )  # fmt: skip
     return figure, axes
 
 
@@ -100,6 +115,7 @@ def _write_names(
     colors: Sequence[str],
     points: Vectors,
     speaker_of_point: Ints,
+    fonts: TextFonts,
 ) -> None:
     """Write each name inside of the plot, on the first side of its speaker's median that is free of
     other names.
@@ -110,7 +126,7 @@ def _write_names(
     axes.figure.draw_without_rendering()  # text can be measured only after the layout
     frame = axes.get_window_extent()
     boxes: list[Any] = []
-    for index, name in enumerate(names):
+    for index, name in enumerate(map(fonts.shown, names)):
         label = axes.annotate(
             name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…",
             np.median(points[speaker_of_point == index], axis=0),
@@ -120,7 +136,8 @@ def _write_names(
             color=tuple(0.6 * value for value in to_rgb(colors[index])),
             ha="center",
             va="center",
-            weight="bold",
+            weight=fonts.boldest,
+            family=fonts.families,
             parse_math=False,
             path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.85)],
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from timbral.io.types import Floats
+from timbral.plots.fonts import fonts_for
 from timbral.plots.png_figure import hide_spines, new_figure, save_png
 
 __all__ = ["draw_values_over_time"]
@@ -34,6 +35,7 @@ def draw_values_over_time(
     axes.plot(seconds, values, color=VALUE_COLOR, marker=".", linewidth=1.2)
     axes.set_xlabel("seconds")
     axes.set_ylabel("cosine")
-    axes.set_title(title, fontsize=11, parse_math=False)
+    fonts = fonts_for([title])
+    axes.set_title(fonts.shown(title), fontsize=11, parse_math=False, family=fonts.families)
     hide_spines(axes)
     save_png(figure, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,7 +60,7 @@ def map(
     points = projection.project(vectors_of(table))
     speakers = table["speaker"].to_pylist()
     title = f"{len(speakers):,} utterances of {len(set(speakers)):,} speakers"
-    draw_scatter(points, speakers, plot, title=title)
+    undrawn = draw_scatter(points, speakers, plot, title=title)
     audio = ReadableAudio(embeddings, corpus)
     marks = [
         Point(
@@ -78,7 +79,7 @@ def map(
             strict=True,
         )
     ]
-    return plot, write_voice_map(
+    summary = write_voice_map(
         marks,
         output,
         title="Voice map",
@@ -86,6 +87,7 @@ def map(
         findings=[] if findings is None else map_findings(findings, table),
         progress=progress,
     )
+    return plot, replace(summary, undrawn=undrawn)
 
 
 def _findings(embeddings: Path) -> pa.Table | None:

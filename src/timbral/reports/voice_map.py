@@ -55,6 +55,8 @@ class PageSummary:
     num_speakers: int
     unreadable: list[tuple[str, str]]
     """path and reason for each recording that could not be read"""
+    undrawn: str = ""
+    """characters of speakers' names that no installed font has, and that the plot has as escapes"""
 
 
 def write_voice_map(

@@ -14,6 +14,8 @@ from timbral.io.progress import bar
 
 __all__ = ["run"]
 
+SHOWN_CHARACTERS = 12
+
 
 def run(
     embeddings: Embeddings,
@@ -40,6 +42,13 @@ def run(
     with bar("placing and drawing") as advance:
         plot, page = api.map(embeddings, output, advance, corpus=corpus)
     print(f"{count(page.num_points, 'point')}, {page.num_clips:,} with audio: {output}, {plot}")
+    if page.undrawn:
+        print(
+            f"note: no installed font has {_shortened(page.undrawn)}; {plot} has such characters "
+            "of speakers' names as escapes, the page as they are. Install a font for them, such as "
+            "Noto Sans, and delete matplotlib's list of fonts (fontlist-*.json in its cache)",
+            file=sys.stderr,
+        )
     if page.unreadable:
         path, reason = page.unreadable[0]
         print(
@@ -48,6 +57,11 @@ def run(
             file=sys.stderr,
         )
     return SOME_FAILED if page.unreadable else OK
+
+
+def _shortened(characters: str) -> str:
+    more = len(characters) - SHOWN_CHARACTERS
+    return characters if more <= 0 else f"{characters[:SHOWN_CHARACTERS]} and {more} more"
 
 
 def _warn_of_silence(embeddings: Path, corpus: str | None) -> None:
