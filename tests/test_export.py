@@ -30,7 +30,7 @@ from timbral.errors import (
     MissingExtraError,
     TimbralError,
 )
-from timbral.exporting import parity
+from timbral.exporting import export_encoder, parity
 from timbral.exporting.export_encoder import export
 from timbral.exporting.half_weights import halve_weights
 from timbral.exporting.replacements import DftFbank, DftMelSpectrogram, with_replacements
@@ -231,6 +231,23 @@ def test_galleries_take_the_file(ask: Ask, run: Path, voices: Path, tmp_path: Pa
     assert np.allclose(exported.encode(str(one[0])), plain.encode(str(one[0])), atol=1e-4)
 
 
+def test_an_encoder_in_place_of_a_gallery_is_told(ask: Ask, pairs: dict[str, Pair]) -> None:
+    answer = ask("serve", pairs["tdnn"].path)
+    assert (answer.code, answer.out) == (2, "")
+    assert "is an exported model, not a gallery; give it as --encoder" in answer.err
+    answer = ask("serve", "campplus-zh-en")
+    assert "is the name of an encoder, not a gallery; give it as --encoder" in answer.err
+
+
+def test_a_network_of_more_than_2_gb_is_refused_at_once(
+    pairs: dict[str, Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_encoder, "LARGEST_BYTES", 1_000)
+    with pytest.raises(CheckpointError, match="one ONNX file holds at most 2 GB; use the encoder"):
+        export(pairs["tdnn"].plain, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_workers_embed_with_the_file(ask: Ask, run: Path, voices: Path, tmp_path: Path) -> None:
     export(str(run), tmp_path / "model.onnx")
@@ -351,7 +368,7 @@ def test_files_of_strangers_are_refused(pairs: dict[str, Pair], tmp_path: Path) 
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        (b'{"format": 1', b'{"format": 7', "format 7"),
+        (b'{"format": 1', b'{"format": 7', "format 7, .*: update timbral, or export"),
         (b'"sample_rate": 16000', b'"sample_rate": -6000', "not positive"),
         (b'"trim": "none"', b'"trim": "nine"', "unknown trim"),
         (b'"precision":', b'"precisiom":', "unknown key"),

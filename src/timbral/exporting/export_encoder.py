@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 from timbral.audio.decode import Wave
 from timbral.calibration.calibration_file import calibration_document
 from timbral.encoders.base import SpeakerEncoder
-from timbral.errors import ConfigError, MissingExtraError
+from timbral.errors import CheckpointError, ConfigError, MissingExtraError
 from timbral.exporting.byte_activations import quantize_activations
 from timbral.exporting.byte_weights import quantize_weights
 from timbral.exporting.compact_graph import compact
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     import onnx
 
 __all__ = ["ExportSummary", "check_export", "export", "store_weights"]
+
+LARGEST_BYTES = 2_000_000_000
+"""of a network's float32 weights; ONNX's files, and graphs while they are traced, end at 2 GiB"""
 
 PRECISIONS: dict[str, Callable[[onnx.ModelProto], None]] = {
     "fp32": lambda proto: None,
@@ -95,10 +99,10 @@ def export(
     Raises:
         ConfigError: an unknown precision, another suffix, `calibrate` without ``int8``, or an
             encoder that is exported already
-        CheckpointError: ONNX cannot express the network; the vectors differ from those of torch
-            (fp32: cosine below 0.99999, or a difference above 1e-4; fp16: 0.9999 and 5e-3; int8:
-            0.99 and 0.1, or an EER that is 0.5 points higher); or no product can be computed in
-            8 bits. Nothing is written then
+        CheckpointError: the network has more than 2 GB in float32, or ONNX cannot express it; the
+            vectors differ from those of torch (fp32: cosine below 0.99999, or a difference above
+            1e-4; fp16: 0.9999 and 5e-3; int8: 0.99 and 0.1, or an EER that is 0.5 points higher);
+            or no product can be computed in 8 bits. Nothing is written then
         DataError: `output` is another kind of file, or `calibrate` has too few usable recordings
         MissingExtraError: onnx or onnxruntime is not installed
     """
@@ -107,6 +111,7 @@ def export(
     embedder = embedder_of(encoder, device="cpu")
     network = embedder.network
     claim_file(path, EXPORTED_MODEL, [encoder] if isinstance(encoder, str | Path) else [])
+    _check_size(network)
     waves = [] if calibrate is None else range_waves(calibrate, embedder)
     proto = _trace(graph_of(network), network)
     products = quantize_activations(proto, waves, network.sample_rate, path) if waves else 0
@@ -142,6 +147,18 @@ def check_export(path: Path, precision: str, calibrated: bool = False) -> None:
         import_onnxruntime()
     except ImportError:
         raise MissingExtraError("exporting an encoder", "export") from None
+
+
+def _check_size(network: SpeakerEncoder) -> None:
+    """Raise CheckpointError for a network that no ONNX file can hold, before it is traced."""
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    num_bytes = 4 * sum(tensor.numel() for tensor in tensors)
+    if num_bytes > LARGEST_BYTES:
+        raise CheckpointError(
+            f"{network.name}: has {num_bytes / 4e6:,.0f} million weights, {num_bytes / 1e9:.1f} GB "
+            "in float32, and one ONNX file holds at most 2 GB; use the encoder in torch, or a "
+            "student of it (docs/distillation.md)"
+        )
 
 
 def _trace(graph: WaveGraph | WindowGraph, network: SpeakerEncoder) -> onnx.ModelProto:

@@ -17,6 +17,7 @@ from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
 
+from timbral.checkpoints.known_names import PUBLISHED_NAMES
 from timbral.errors import DataError, UnavailableError
 from timbral.gallery.connections import Connections
 from timbral.gallery.database import SCHEMA, SCHEMA_VERSION, UPGRADES
@@ -166,6 +167,8 @@ def _may_be_gallery(path: Path) -> bool:
 def _check_header(path: Path) -> None:
     if path.is_symlink() and not path.exists():
         raise DataError(f"{path}: is a link to {path.readlink()}, which does not exist")
+    if not path.exists() and str(path) in PUBLISHED_NAMES:
+        raise DataError(f"{path}: is the name of an encoder, not a gallery; give it as `encoder`")
     if not path.exists():
         raise DataError(
             f"{path}: no such gallery{galleries_beside(path)} "
@@ -174,8 +177,14 @@ def _check_header(path: Path) -> None:
     if path.is_dir():
         raise DataError(f"{path}: is a folder; a gallery is one file")
     with open(path, "rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise DataError(f"{path}: is another kind of file, not a gallery; choose another")
+        head = file.read(len(MAGIC))
+    if head == MAGIC:
+        return
+    from timbral.inference.exported_model import EXPORTED_MODEL  # imports numpy
+
+    if EXPORTED_MODEL.is_in(path):
+        raise DataError(f"{path}: is an exported model, not a gallery; give it as `encoder`")
+    raise DataError(f"{path}: is another kind of file, not a gallery; choose another")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

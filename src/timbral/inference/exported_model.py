@@ -129,7 +129,10 @@ class ExportedModel:
             content = parse_json(text)
             version = content.get("format") if isinstance(content, dict) else None
             if version != FORMAT:
-                raise ConfigError(f"format {version!r}, but this timbral reads format {FORMAT}")
+                raise ConfigError(
+                    f"format {version!r}, but this timbral reads format {FORMAT}: update timbral, "
+                    "or export the encoder again with this version"
+                )
             model = dataclass_of(cls, content, "timbral")
         except (ConfigError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{path}: its metadata cannot be used ({error})") from None

@@ -40,8 +40,8 @@ EncoderOption = Annotated[
     str | None,
     option(
         "ENCODER",
-        "a name from `timbral models`, a run folder, a checkpoint, or weights of another "
-        "project; default: the gallery's encoder, by its name",
+        "a name from `timbral models`, a run folder, a checkpoint, weights of another project, "
+        "or a model from `timbral export`; default: the gallery's encoder, by its name",
     ),
 ]
 TokensOption = Annotated[
