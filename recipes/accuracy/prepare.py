@@ -8,6 +8,7 @@ spk2gender), librispeech-251, LibriSpeech and LibriTTS. OUTPUT becomes
     train/                speechocean762 without its dev speakers, LibriSpeech without 19, 26, 27
     trials-dev.txt        the dev trials of speechocean762: one session per speaker
     trials-sessions.txt   LibriSpeech and LibriTTS: target trials between two sessions
+    *.txt.utt2spk         the speakers of each list
 
 A recipe is better only if it is better on both lists. With one session per speaker, the room and
 the microphone identify the speaker, so an encoder that learns them seems good.
@@ -25,6 +26,7 @@ from timbral.data.corpora.scanning import scan_corpus
 from timbral.data.manifest import Manifest, Utterance, sorted_manifest
 from timbral.data.prepared.prepare import prepare
 from timbral.data.speakers import read_speakers
+from timbral.scoring.list_speakers import write_speakers
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import draw_cross_session_trials, read_trials, write_trials
 
@@ -84,8 +86,13 @@ def main() -> None:
         for layout, name in (("librispeech", "LibriSpeech"), ("libritts", "LibriTTS"))
         for row in scan_corpus(layout, corpora / name)
     ]
+    spoken = scan_corpus("kaldi", corpora / "speechocean762-train")
+    speakers = {row.path: row.speaker for row in [*spoken, *sessions]}
     for name, trials in (("dev", dev), ("sessions", draw_cross_session_trials(sessions))):
-        write_trials(output / f"trials-{name}.txt", trials)
+        path = output / f"trials-{name}.txt"
+        write_trials(path, trials)
+        named_in = sorted({each for trial in trials for each in (trial.first, trial.second)})
+        write_speakers(path, ((each, speakers[each]) for each in named_in))
         print(f"trials-{name}.txt: {len(trials):,} trials")
 
 

@@ -29,6 +29,7 @@ from timbral.bulk.embed_list import embed_recordings
 from timbral.inference.embedder import Embedder
 from timbral.inference.load import load_encoder
 from timbral.scoring.figures import Figures
+from timbral.scoring.list_speakers import write_speakers
 from timbral.scoring.trial_list import Trial
 from timbral.scoring.trials import read_trials, write_trials
 
@@ -130,18 +131,14 @@ def main() -> None:
             embed_recordings(encoder, [*tested, *cohort], "/", folder)
             fit = output / f"cohort{line}"
             fit.mkdir(parents=True, exist_ok=True)
-            write_speakers(fit / "fit.txt.utt2spk", cohort)
+            write_speakers(fit / "fit.txt", cohort.items())
             with tempfile.TemporaryDirectory() as temporary:
                 cohorts = write_cohorts(fit, folder, Path(temporary))
                 for which, trials in lists.items():
                     path = output / f"{which}{line}.txt"
                     write_trials(path, trials)
-                    write_speakers(Path(f"{path}.utt2spk"), tested)
+                    write_speakers(path, tested.items())
                     print(row(encoder, folder, path, cohorts), flush=True)
-
-
-def write_speakers(path: Path, speakers: dict[str, str]) -> None:
-    path.write_text("".join(f"{name}\t{speaker}\n" for name, speaker in speakers.items()))
 
 
 if __name__ == "__main__":

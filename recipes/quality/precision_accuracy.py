@@ -1,12 +1,13 @@
-"""How much 8 bits change the error rates of an encoder, with intervals over speakers.
+"""How much a precision changes the error rates of an encoder, with intervals over speakers.
 
-    python recipes/quality/int8_accuracy.py LIST ... [--encoder campplus-zh-en] [--seconds 0 6 2]
+    python recipes/quality/precision_accuracy.py LIST ... [--precision int8]
+        [--encoder campplus-zh-en] [--seconds 0 6 2]
 
 Each LIST contains labeled trials, and LIST.utt2spk the speakers, as recipes/accuracy/prepare.py and
 recipes/calibration/recordings.py write them. Prints a row of a Markdown table for each list, for
-whole recordings (0) and for their first seconds: EER in float32 and in 8 bits, the change with its
-95 % interval (bootstrap over speakers, the same draws for both), that of min Cllr, and the cosine
-between both vectors of a recording.
+whole recordings (0) and for their first seconds: EER in float32 and in the precision, the change
+with its 95 % interval (bootstrap over speakers, the same draws for both), that of min Cllr, and the
+cosine between both vectors of a recording.
 """
 
 from __future__ import annotations
@@ -95,15 +96,17 @@ def row(trials: Trials, most: float, exact: Vectors, rounded: Vectors) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("lists", type=Path, nargs="+")
+    parser.add_argument("--precision", default="int8")
     parser.add_argument("--encoder", default="campplus-zh-en")
     parser.add_argument("--seconds", type=float, nargs="+", default=[0.0, 6.0, 2.0])
     options = parser.parse_args()
     torch.set_num_threads(1)
     encoders = [
         timbral.load_encoder(options.encoder, device="cpu", precision=precision)
-        for precision in ("fp32", "int8")
+        for precision in ("fp32", options.precision)
     ]
-    print("| trials | speakers / trials | fp32 | int8 | change | of min Cllr | cosine (least) |")
+    columns = ("trials", "speakers / trials", "fp32", options.precision, "change", "of min Cllr")
+    print(f"| {' | '.join(columns)} | cosine (least) |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for path in options.lists:
         trials = Trials(path)
