@@ -282,21 +282,38 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def page(site: str) -> Iterator[Page]:
-    """Whose console stays empty, and which asks nobody else for anything."""
+def opened(site: str, tmp_path: Path) -> Iterator[Page]:
+    """The page, in a browser whose microphone plays a shipped voice."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    said: list[str] = []
+    soundfile.write(tmp_path / "spoken.wav", soundfile.read(RECORDINGS[0])[0], 16_000)
+    options = [
+        "--no-sandbox",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={tmp_path / 'spoken.wav'}",
+    ]
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 390, "height": 800})
-        opened.on("console", lambda message: said.append(message.text))
-        opened.on("pageerror", lambda error: said.append(str(error)))
-        asked: list[str] = []
-        opened.on("request", lambda request: asked.append(request.url))
-        opened.goto(site)
-        opened.wait_for_selector("body[data-ready]")
-        yield opened
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
+        phone = {"width": 390, "height": 800}
+        yield browser.new_context(permissions=["microphone"], viewport=phone).new_page()
         browser.close()
+
+
+def open_site(page: Page, site: str) -> None:
+    page.goto(site)
+    page.wait_for_selector("body[data-ready]")
+
+
+@pytest.fixture
+def page(opened: Page, site: str) -> Iterator[Page]:
+    """Whose console stays empty, and which asks nobody else for anything."""
+    said: list[str] = []
+    asked: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("request", lambda request: asked.append(request.url))
+    open_site(opened, site)
+    yield opened
     assert said == []
     assert [url for url in asked if not url.startswith((site, "blob:", "data:"))] == []
 
@@ -333,6 +350,63 @@ def test_the_page_answers_as_verify_does(page: Page, encoder: Embedder, tmp_path
     shown = page.locator(".result").inner_text()
     assert "Probability of the same speaker" in shown
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.slow
+@in_chromium
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_recording_of_the_microphone_is_compared_without_network(page: Page) -> None:
+    """Once the first comparison has loaded the encoder."""
+    compare(page, RECORDINGS)
+    page.context.set_offline(True)
+    record = page.locator(".slot").nth(1).locator("button")
+    record.click()
+    page.wait_for_timeout(3000)
+    assert record.get_attribute("aria-pressed") == "true"
+    record.click()
+    page.get_by_text("Recorded,").wait_for()
+    page.locator("button.main").click()
+    page.locator(".verdict:not(.working)").wait_for(timeout=60_000)
+    assert "Probability of the same speaker" in page.locator(".result").inner_text()
+
+
+TO_A_STRANGER = """async (stranger) => {
+    const refused = [];
+    document.addEventListener("securitypolicyviolation", (event) => {
+        refused.push(event.effectiveDirective);
+    });
+    await fetch(stranger, { method: "POST", body: "a voice" }).catch(() => {});
+    navigator.sendBeacon(stranger, "a voice");
+    new Image().src = stranger;
+    for (const kind of ["script", "iframe", "audio"]) {
+        const made = document.createElement(kind);
+        made.src = stranger;
+        document.body.append(made);
+    }
+    await new Promise((done) => setTimeout(done, 1000));
+    return refused;
+}"""
+
+
+@pytest.mark.slow
+@in_chromium
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_page_can_send_nothing_to_another_server(opened: Page, site: str) -> None:
+    asked: list[str] = []
+
+    class Stranger(QuietHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+
+        do_POST = do_GET
+
+    open_site(opened, site)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        refused = opened.evaluate(TO_A_STRANGER, f"http://127.0.0.1:{server.server_port}/voice")
+        server.shutdown()
+    assert asked == []
+    assert set(refused) >= {"connect-src", "img-src", "script-src-elem", "frame-src", "media-src"}
 
 
 @pytest.mark.slow
