@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 
 from conftest import Ask
+from timbral import api
 from timbral.audio.decode import Wave, decode, resample
 from timbral.audio.quality.measures import Quality
 from timbral.cloning.clones import Clone
@@ -110,3 +112,24 @@ def test_similarity_names_copies(ask: Ask, run: Path, voices: Path, tmp_path: Pa
     answer = ask("similarity", run, tmp_path / "pairs.txt", "--output", tmp_path / "report")
     assert "1 of 2 pairs compare a recording with itself or a copy of it" in answer.err
     assert "measures no system: louder\n" in answer.err
+
+
+def test_a_copy_of_the_prompt_is_no_anchor(run: Path, voices: Path, tmp_path: Path) -> None:
+    """A corpus with what the prompts were made of gives the anchors of one without it."""
+    rows = ["synthesized,reference,speaker"]
+    for speaker in sorted(voices.iterdir())[:2]:
+        first, second, third = sorted(speaker.iterdir())[:3]
+        for corpus, recordings in (("whole", (first, third)), ("others", (third,))):
+            (tmp_path / corpus / speaker.name).mkdir(parents=True)
+            for recording in recordings:
+                shutil.copy(recording, tmp_path / corpus / speaker.name)
+        prompt = tmp_path / f"{speaker.name}.wav"
+        soundfile.write(prompt, *changed(*decode(first), "quieter, inverted"))
+        rows.append(f"{second},{prompt},{speaker.name}")
+    table = tmp_path / "clones.csv"
+    table.write_text("\n".join(rows) + "\n")
+    whole, others = (
+        api.clone_similarity([run], [table], corpus=tmp_path / corpus).views[0].same
+        for corpus in ("whole", "others")
+    )
+    np.testing.assert_allclose(whole, others, atol=1e-5)

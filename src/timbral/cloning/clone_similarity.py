@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -24,9 +24,10 @@ from timbral.cloning.clone_files import replaced_figures, write_clone_table, wri
 from timbral.cloning.clone_page import write_clone_page
 from timbral.cloning.clone_sources import NO_SPEAKERS, find_clones
 from timbral.cloning.clones import CloneSet
-from timbral.cloning.copies import Pair, copies, similar_pairs
+from timbral.cloning.copies import Pair, copies, similar_pairs, similar_real_pairs
 from timbral.cloning.encode_recordings import encode_recordings
-from timbral.cloning.encoder_view import EncoderView
+from timbral.cloning.encoded_recording import EncodedRecording
+from timbral.cloning.encoder_view import EncoderView, comparable
 from timbral.cloning.gaming import GamingFlag, gaming_flags
 from timbral.cloning.kept_recordings import KeptRecordings
 from timbral.cloning.own_references import own_reference_notes
@@ -142,7 +143,7 @@ def _views(
     paths = list(dict.fromkeys([*(clone.synthesized for clone in found.clones), *real]))
     total = len(paths) * len(encoders)
     failures = {failure.path: failure for failure in found.failures}
-    views: list[EncoderView] = []
+    compared: list[tuple[Embedder, Mapping[str, EncodedRecording]]] = []
     pairs: set[Pair] = set()
     for number, given in enumerate(encoders):
         embedder = embedder_of(given)
@@ -150,17 +151,16 @@ def _views(
         kept = None if output is None else KeptRecordings(Path(output), embedder)
         encoded, failed = encode_recordings(embedder, paths, advance, kept)
         failures |= {failure.path: failure for failure in failed}
-        view = EncoderView.of(embedder, found, encoded)
-        if not view.clones:
+        if not comparable(found.clones, encoded):
             raise DataError(
                 f"none of {len(found.clones)} clones could be compared; the first failure: "
                 f"{next(iter(failures.values()))}"
             )
-        views.append(view)
-        pairs |= similar_pairs(found.clones, encoded)
+        compared.append((embedder, encoded))
+        pairs |= similar_pairs(found.clones, encoded) | similar_real_pairs(found, encoded)
     copied = copies(pairs)
-    apart = _named_apart(views, encoders)
-    return [view.with_copies(copied) for view in apart], list(failures.values())
+    views = [EncoderView.of(embedder, found, encoded, copied) for embedder, encoded in compared]
+    return _named_apart(views, encoders), list(failures.values())
 
 
 def _named_apart(

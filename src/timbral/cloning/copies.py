@@ -1,4 +1,4 @@
-"""Find clones that are copies of their references: of another level, coding or rate, or a part.
+"""Find recordings that are copies of references: of another level, coding or rate, or a part.
 
 The waves are compared, not their vectors: two recordings of one speaker who says the same are never
 alike sample by sample.
@@ -11,17 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from timbral.audio.decode import Wave, decode, resample
-from timbral.cloning.clones import Clone
+from timbral.cloning.clones import Clone, CloneSet
 from timbral.cloning.encoded_recording import EncodedRecording
 from timbral.cloning.encoder_view import have_same_samples
 from timbral.errors import AudioError
 from timbral.io.threads import map_ahead
 from timbral.io.types import Floats, Ints
 
-__all__ = ["Pair", "copies", "highest_correlation", "similar_pairs"]
+__all__ = ["Pair", "copies", "highest_correlation", "similar_pairs", "similar_real_pairs"]
 
 Pair = tuple[str, str]
-"""a synthesized recording and a reference of it"""
+"""a synthesized recording and a reference of it; or a reference, and another real recording"""
 LEAST_COSINE = 0.95
 SECONDS_APART = 0.2
 """pairs are compared, which takes time, if their vectors are at least as similar or their durations
@@ -50,15 +50,39 @@ def similar_pairs(clones: Iterable[Clone], encoded: Mapping[str, EncodedRecordin
         (clone.synthesized, path)
         for clone in clones
         if clone.synthesized in encoded
-        for path in _references_to_compare(clone, encoded)
+        for path in _alike(clone.synthesized, clone.references, encoded)
     }
 
 
-def _references_to_compare(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> set[str]:
-    own = encoded[clone.synthesized]
+def similar_real_pairs(found: CloneSet, encoded: Mapping[str, EncodedRecording]) -> set[Pair]:
+    """The pairs of a clone's only reference and a recording of its speaker that is no reference,
+    which may be copies: a prompt, and what it was cut from.
+    """
+    references = {path for clone in found.clones for path in clone.references}
+    others: dict[str, list[str]] = {}
+    for each in found.real:
+        if each.path not in references:
+            others.setdefault(each.speaker, []).append(each.path)
+    prompts = {
+        (clone.references[0], clone.speaker)
+        for clone in found.clones
+        if len(clone.references) == 1 and clone.references[0] in encoded
+    }
+    return {
+        (prompt, path)
+        for prompt, speaker in prompts
+        for path in _alike(prompt, others.get(speaker, ()), encoded)
+    }
+
+
+def _alike(
+    recording: str, others: Iterable[str], encoded: Mapping[str, EncodedRecording]
+) -> set[str]:
+    """Those of other recordings that may be copies of one."""
+    own = encoded[recording]
     apart: dict[str, float] = {}
     cosines: dict[str, float] = {}
-    for path in clone.references:
+    for path in others:
         other = encoded.get(path)
         if other is None or have_same_samples(own, other):
             continue

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from timbral.embeddings.vectors import unit_length, unit_mean
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Floats, Vectors
 
-__all__ = ["EncoderView", "have_same_samples"]
+__all__ = ["EncoderView", "comparable", "have_same_samples"]
 
 SAME_SAMPLES_COSINE = 0.99
 """one recording's vectors from two batches are closer than that in every precision"""
@@ -57,16 +57,20 @@ class EncoderView:
 
     @classmethod
     def of(
-        cls, embedder: Embedder, found: CloneSet, encoded: Mapping[str, EncodedRecording]
+        cls,
+        embedder: Embedder,
+        found: CloneSet,
+        encoded: Mapping[str, EncodedRecording],
+        copied: Collection[tuple[str, str]] = (),
     ) -> EncoderView:
-        """Compare all clones whose recording and references have vectors."""
-        clones = tuple(
-            clone
-            for clone in found.clones
-            if clone.synthesized in encoded and any(path in encoded for path in clone.references)
-        )
+        """Compare all clones whose recording and references have vectors.
+
+        Pairs that are `copied`, of a clone and a reference, are marked; those of a reference and a
+        real recording are no anchors.
+        """
+        clones = comparable(found.clones, encoded)
         kept = [each for each in found.real if each.path in encoded]
-        real = _RealVectors(kept, encoded, embedder.embedding_dim)
+        real = _RealVectors(kept, encoded, embedder.embedding_dim, copied)
         sides = [_side(clone, encoded) for clone in clones]
         cosines = np.array(
             [
@@ -96,17 +100,22 @@ class EncoderView:
                 ]
             ),
             real_margins=np.array([each.margin for each in anchors]),
-            own_reference=np.array([_is_own_reference(clone, encoded) for clone in clones], bool),
+            own_reference=np.array(
+                [_is_own_reference(clone, encoded, copied) for clone in clones], bool
+            ),
             across_sessions=bool(anchors) and all(each.across_sessions for each in anchors),
         )
 
-    def with_copies(self, copies: Collection[tuple[str, str]]) -> EncoderView:
-        """The view with these pairs, of a clone and a reference, marked as copies."""
-        are_copies = [
-            any((clone.synthesized, path) in copies for path in clone.references)
-            for clone in self.clones
-        ]
-        return replace(self, own_reference=self.own_reference | np.array(are_copies, bool))
+
+def comparable(
+    clones: Iterable[Clone], encoded: Mapping[str, EncodedRecording]
+) -> tuple[Clone, ...]:
+    """The clones whose recording and references have vectors."""
+    return tuple(
+        clone
+        for clone in clones
+        if clone.synthesized in encoded and any(path in encoded for path in clone.references)
+    )
 
 
 @dataclass(frozen=True)
@@ -124,9 +133,13 @@ class _RealVectors:
     """Real recordings, to compare with the references of a clone."""
 
     def __init__(
-        self, real: Sequence[RealRecording], encoded: Mapping[str, EncodedRecording], size: int
+        self,
+        real: Sequence[RealRecording],
+        encoded: Mapping[str, EncodedRecording],
+        size: int,
+        copied: Collection[tuple[str, str]],
     ) -> None:
-        self._real = real
+        self._real, self._encoded, self._copied = real, encoded, copied
         self._row = {each.path: row for row, each in enumerate(real)}
         vectors = [encoded[each.path].vector for each in real]
         self._vectors = np.stack(vectors) if vectors else np.zeros((0, size), np.float32)
@@ -151,7 +164,11 @@ class _RealVectors:
         means = np.bincount(self._codes, cosines) / self._counts
         is_other = self._speakers != clone.speaker
         used = {self._row[path] for path in clone.references if path in self._row}
-        own = [row for row in np.flatnonzero(~is_other[self._codes]).tolist() if row not in used]
+        own = [
+            row
+            for row in np.flatnonzero(~is_other[self._codes]).tolist()
+            if row not in used and not self._is_copy(clone, self._real[row].path)
+        ]
         sessions = {self._real[row].session for row in used}
         other_sessions = [row for row in own if self._real[row].session not in sessions]
         rows = other_sessions or own
@@ -168,6 +185,14 @@ class _RealVectors:
             bool(other_sessions),
         )
 
+    def _is_copy(self, clone: Clone, path: str) -> bool:
+        """Whether a recording is a copy of a clone's only reference."""
+        if len(clone.references) > 1:
+            return False
+        prompt = clone.references[0]
+        is_same = have_same_samples(self._encoded[prompt], self._encoded[path])
+        return is_same or (prompt, path) in self._copied
+
     def _leave_one_out(self, rows: Sequence[int]) -> Floats:
         """The cosine of each recording to the mean of the others."""
         vectors = self._vectors[list(rows)]
@@ -181,11 +206,18 @@ def _side(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> Vectors:
     return unit_mean(np.stack(vectors))
 
 
-def _is_own_reference(clone: Clone, encoded: Mapping[str, EncodedRecording]) -> bool:
-    """Whether a clone has the samples of a reference."""
+def _is_own_reference(
+    clone: Clone,
+    encoded: Mapping[str, EncodedRecording],
+    copied: Collection[tuple[str, str]],
+) -> bool:
+    """Whether a clone has the samples of a reference, or is a copy of one."""
     one = encoded[clone.synthesized]
-    references = (encoded[path] for path in clone.references if path in encoded)
-    return any(have_same_samples(one, other) for other in references)
+    return any(
+        (clone.synthesized, path) in copied or have_same_samples(one, encoded[path])
+        for path in clone.references
+        if path in encoded
+    )
 
 
 def have_same_samples(one: EncodedRecording, other: EncodedRecording) -> bool:
