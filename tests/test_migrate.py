@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import Ask
+from test_without_torch import without_torch
 from timbral.calibration.conditions import Conditions
 from timbral.embeddings.vectors import unit_length
 from timbral.errors import DataError, EnrollmentError, MergeError
@@ -105,6 +106,11 @@ def migrated(folder: Path) -> MigrationSummary:
     return migrate_gallery(
         folder / "old.db", NEW, folder / "old.parquet", folder / "new.parquet", folder / "new.db"
     )
+
+
+def test_a_migrated_gallery_needs_no_torch(folder: Path, migrated: MigrationSummary) -> None:
+    codes, errors = without_torch(folder, "gallery list new.db", "gallery check new.db")
+    assert codes == [0, 0], errors
 
 
 def test_what_a_killed_migration_leaves_is_cleared_away(folder: Path, tmp_path: Path) -> None:

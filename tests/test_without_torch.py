@@ -73,6 +73,7 @@ def folder(plain: Embedder, tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(path, folder / "voices" / voice / f"{number}.ogg")
     lines = ("1 am_adam/0.ogg am_adam/1.ogg", "0 am_adam/0.ogg am_eric/0.ogg")
     (folder / "trials.txt").write_text("\n".join(lines) + "\n")
+    (folder / "pairs.txt").write_text("voices/am_adam/0.ogg voices/am_adam/1.ogg\n")
     return folder
 
 
@@ -91,8 +92,9 @@ def test_verbs_need_no_torch(plain: Embedder, folder: Path) -> None:
         "speakers vectors --output speakers.parquet",
         "cluster vectors --output clusters.parquet",
         "audit vectors",
+        "similarity enc.onnx pairs.txt --output clones",
     )
-    assert codes == 12 * [0], errors
+    assert codes == 13 * [0], errors
     table = pq.read_table(folder / "vectors" / "utterances.parquet")
     rows = zip(table["utterance"].to_pylist(), table["embedding"].to_pylist(), strict=True)
     for name, vector in rows:

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from timbral.calibration.calibration import Calibration
+from timbral.config.dataclass_fields import dataclass_of
 from timbral.errors import ConfigError, DataError
 from timbral.io.types import Floats
 
@@ -69,10 +70,8 @@ def migration_of(text: str, location: str) -> Migration | None:
     """Read what `text_of` wrote; None for an empty text, DataError for anything else."""
     if not text:
         return None
-    from timbral.config.yaml import from_mapping  # imports torch
-
     try:
-        migration = from_mapping(Migration, json.loads(text), location)
+        migration = dataclass_of(Migration, json.loads(text), location)
         _ = migration.origin_matrix, migration.backward_matrix
         return migration
     except (ConfigError, TypeError, ValueError) as error:
