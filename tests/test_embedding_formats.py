@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import kaldiio
@@ -13,6 +14,7 @@ import pytest
 import safetensors.numpy
 import torch
 
+from conftest import Ask
 from timbral import api
 from timbral.embeddings.formats import safetensors as safetensors_format
 from timbral.embeddings.formats.registry import FORMATS
@@ -181,3 +183,27 @@ def test_rtvc_finds_vectors_by_the_names_in_its_list(
     twice = pa.concat_tables([table, table.slice(0, 1)])
     with pytest.raises(DataError, match="1 names of recordings occur in several folders"):
         FORMATS["rtvc"].planned_files(twice, voices, "x")
+
+
+def test_rtvc_writes_beside_what_its_preprocessing_wrote(
+    ask: Ask, run: Path, voices: Path, tmp_path: Path
+) -> None:
+    """Into SV2TTS/synthesizer, which has train.txt, mels and audio then."""
+    corpus, output = tmp_path / "corpus", tmp_path / "synthesizer"
+    shutil.copytree(min(voices.iterdir()), corpus / "anna")
+    (output / "mels").mkdir(parents=True)
+    (output / "audio").mkdir()
+    names = sorted(path.stem for path in (corpus / "anna").iterdir())
+    lines = "".join(f"audio-{name}.npy|mel-{name}.npy|embed-{name}.npy|\n" for name in names)
+    (output / "train.txt").write_text(lines)
+    words = ("embed", run, corpus, "--format", "rtvc", "--output", output)
+    for _ in range(2):
+        assert ask(*words).code == 0
+    assert (output / "train.txt").read_text() == lines
+    for line in lines.splitlines():
+        assert (output / "embeds" / line.split("|")[2]).exists()
+    (output / "thesis.tex").touch()
+    (output / ".embed").rename(tmp_path / "elsewhere")
+    refused = ask(*words)
+    assert refused.code == 2
+    assert "is not empty" in refused.err

@@ -33,6 +33,7 @@ from timbral.data.corpora.passed_over import count_passed_over
 from timbral.data.further_columns import joined
 from timbral.data.manifest import Manifest, Utterance
 from timbral.embeddings.formats.registry import FORMATS
+from timbral.embeddings.formats.vector_format import VectorFormat
 from timbral.embeddings.precision import with_precision
 from timbral.errors import ConfigError, DataError, check_choice, none_usable
 from timbral.inference.embedder import Embedder
@@ -119,7 +120,7 @@ def embed_corpus(
     beside_audio = location_of(root) == location_of(output)
     several_models = beside_audio and FORMATS[format].names_model
     shard_folder = f"{WORK_FOLDER}-{name}" if several_models else WORK_FOLDER
-    _claim(output, beside_audio and FORMATS[format].mirrors_corpus)
+    _claim(output, FORMATS[format], beside_audio)
     files = _planned_files(format, utterances, root, name)
     if not (Folder(output) / shard_folder).read(JOB_FILE):
         _refuse_existing(output, files)
@@ -180,14 +181,14 @@ def _check_names(format: str, model_name: str) -> None:
         )
 
 
-def _claim(output: str | Path, beside_recordings: bool) -> None:
-    """Raise DataError if a folder contains anything but vectors, and recordings next to them."""
+def _claim(output: str | Path, format: VectorFormat, beside_audio: bool) -> None:
+    """Raise DataError if a folder contains anything but vectors, and what may be next to them."""
     if is_url(output):
         return
-    if beside_recordings:
+    if beside_audio and format.mirrors_corpus:
         claim_shared_folder(Path(output), EMBEDDINGS)
     else:
-        claim_folder(Path(output), EMBEDDINGS)
+        claim_folder(Path(output), EMBEDDINGS, beside=format.may_be_beside)
 
 
 def _planned_files(

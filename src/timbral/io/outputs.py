@@ -120,17 +120,25 @@ class FileKind:
         return found == self.columns
 
 
-def claim_folder(folder: Path, kind: FolderKind, inputs: Iterable[str | Path] = ()) -> None:
-    """Raise DataError if `folder` is one of `inputs`, or has anything but output of this kind."""
+def claim_folder(
+    folder: Path,
+    kind: FolderKind,
+    inputs: Iterable[str | Path] = (),
+    beside: Iterable[str] = (),
+) -> None:
+    """Raise DataError if `folder` is one of `inputs`, or has anything but output of this kind.
+
+    Files of the patterns `beside` may be there, too.
+    """
     claim_shared_folder(folder, kind)
     _refuse_inputs(folder, inputs)
     if not folder.exists() or kind.is_in(folder):
         return
+    allowed = (*kind.allowed, *beside)
     others = [
         entry.name
         for entry in sorted(folder.iterdir())
-        if not entry.name.startswith(".")
-        and not any(entry.match(pattern) for pattern in kind.allowed)
+        if not entry.name.startswith(".") and not any(entry.match(pattern) for pattern in allowed)
     ]
     if others:
         raise DataError(

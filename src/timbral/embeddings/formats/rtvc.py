@@ -37,4 +37,4 @@ def _files(table: pa.Table, root: str | Path, model_name: str) -> list[Path]:
     return [Path("embeds") / f"embed-{name}.npy" for name in names]
 
 
-RTVC = VectorFormat(_write, _files)
+RTVC = VectorFormat(_write, _files, may_be_beside=("train.txt", "audio", "mels", "embeds"))

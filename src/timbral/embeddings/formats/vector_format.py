@@ -25,3 +25,5 @@ class VectorFormat:
     """whether each recording has a file at its relative path, possibly next to the recording"""
     names_model: bool = False
     """whether file names contain the model's name, so that one folder may have several models'"""
+    may_be_beside: tuple[str, ...] = ()
+    """patterns of what the system that reads the vectors has in the output folder already"""
