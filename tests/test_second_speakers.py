@@ -28,8 +28,8 @@ from timbral.embeddings.audit.known_speakers import KnownSpeakers
 from timbral.embeddings.audit.second_speaker import SplitRecordings, find_second_speakers
 from timbral.embeddings.audit.two_covariance import MeanVector, TwoCovariance
 from timbral.embeddings.vectors import unit_length
-from timbral.inference.speech_parts import cut_in_two
-from timbral.inference.speech_windows import speech_windows
+from timbral.inference.speech_parts import cut_in_two, parts_at
+from timbral.inference.speech_windows import speech_extent, speech_windows
 
 SPEAKERS, EACH = 20, 10
 
@@ -200,6 +200,44 @@ def test_windows_are_of_speech_and_fit_the_recording(
     assert (len(ranges) > 0) == (size > 0)
     silent = speech_windows(np.zeros_like(speech), rate, 0)
     assert len(silent) == 0
+
+
+def test_a_pause_in_a_part_does_not_count_as_speech(run: Path, voices: Path) -> None:
+    encoder = timbral.load_encoder(run)
+    speech = encoder.load_audio(sorted(voices.glob("*/*.ogg"))[0])
+    speech = speech[slice(*speech_extent(speech, encoder.sample_rate))]
+    pause = np.zeros(2 * encoder.sample_rate, np.float32)
+    wave = np.concatenate([speech, pause, speech, speech])
+    change = 2 * len(speech) + len(pause)
+    no_windows = np.zeros((0, 2), np.int64), np.zeros((0, encoder.embedding_dim), np.float32)
+    cut = np.array([[0, change], [change, len(wave)]])
+    paused, alone = parts_at(encoder, [wave, wave], [no_windows] * 2, [cut, cut[:0]])
+    assert alone is None
+    assert paused is not None
+    seconds = len(speech) / encoder.sample_rate
+    assert 0.7 * seconds < paused.seconds[1] <= seconds
+    with_pause = (2 * seconds) ** 2 / (2 * seconds + 2)
+    assert 0.5 * with_pause < paused.seconds[0] <= with_pause
+
+
+def test_the_windows_in_a_part_are_added_to_its_vector(run: Path, voices: Path) -> None:
+    encoder = timbral.load_encoder(run)
+    wave, rate = encoder.load_audio(sorted(voices.glob("*/*.ogg"))[0]), encoder.sample_rate
+    cut = np.array([[0, rate], [rate, len(wave)]])
+    ranges = np.array([[0, rate], [0, rate], [rate // 2, 3 * rate // 2]])
+    random = np.random.default_rng(0)
+    vectors = unit_length(random.normal(size=(3, encoder.embedding_dim)).astype(np.float32))
+    (found,) = parts_at(encoder, [wave], [(ranges, vectors)], [cut])
+    assert found is not None
+    plain = encoder.encode_preprocessed([wave[:rate], wave[rate:]])
+    mixed = unit_length(plain[0] + 0.5 * unit_length(vectors[:2].mean(axis=0)))
+    np.testing.assert_allclose(found.vectors, [mixed, plain[1]], atol=1e-5)
+    vectors[1] = np.nan
+    (found,) = parts_at(encoder, [wave], [(ranges, vectors)], [cut])
+    assert found is not None
+    np.testing.assert_allclose(
+        found.vectors, [unit_length(plain[0] + 0.5 * vectors[0]), plain[1]], atol=1e-5
+    )
 
 
 @pytest.fixture

@@ -14,10 +14,12 @@ from timbral.inference.speech_windows import speech_extent
 
 __all__ = ["CORPORA", "Corpus", "Planted", "plant"]
 
-PIECE_SECONDS = (2.0, 5.0)
+PIECE_SECONDS, SHORT_SECONDS = (2.0, 5.0), (1.5, 3.2)
 """shortest and longest of the short recordings that others are cut into"""
-FAST = 1.3
-"""how much faster, and so higher, voices are played that stand for children's"""
+FAST, FASTER = 1.1, 1.3
+"""how much faster, and so higher, voices are played; the second stands for children's"""
+SIGNAL_TO_NOISE = (10.0, 25.0)
+"""least and most, in dB"""
 FRACTIONS = (0.3, 0.5)
 """least and largest fraction of the time from the first to the last speech that a second speaker
 takes"""
@@ -66,7 +68,7 @@ def _of_paths(paths: list[Path], speaker: Callable[[Path], str]) -> Corpus:
     return corpus
 
 
-def _in_pieces(corpus: Corpus) -> Corpus:
+def _in_pieces(corpus: Corpus, seconds: tuple[float, float] = PIECE_SECONDS) -> Corpus:
     """Cut every recording into successive short ones."""
     random = np.random.default_rng(0)
     cut: Corpus = {}
@@ -74,7 +76,7 @@ def _in_pieces(corpus: Corpus) -> Corpus:
         for wave in waves:
             start = 0
             while True:
-                size = int(random.uniform(*PIECE_SECONDS) * RATE)
+                size = int(random.uniform(*seconds) * RATE)
                 if start + size > len(wave):
                     break
                 cut.setdefault(speaker, []).append(wave[start : start + size])
@@ -102,14 +104,16 @@ def _excerpts(data: Path, half: int) -> Corpus:
     return _of_paths(paths, lambda path: path.parts[-3])
 
 
-def _fast(corpus: Corpus, data: Path) -> Corpus:
+def _fast(corpus: Corpus, data: Path, speed: float) -> Corpus:
     """Play recordings faster and add recorded noise, for higher voices and worse microphones."""
     random = np.random.default_rng(0)
     noises = [read(path) for path in sorted((data / "noise" / "mycroft").iterdir())[:20]]
 
     def changed(wave: Wave) -> Wave:
         noise = noises[random.integers(len(noises))]
-        return mixed(resample(wave, round(RATE * FAST), RATE), noise, random.uniform(10, 25))
+        return mixed(
+            resample(wave, round(RATE * speed), RATE), noise, random.uniform(*SIGNAL_TO_NOISE)
+        )
 
     return {speaker: [changed(wave) for wave in waves] for speaker, waves in corpus.items()}
 
@@ -132,7 +136,11 @@ CORPORA: dict[str, Callable[[Path], Corpus]] = {
     "demo": _demo,
     "excerpts": lambda data: _excerpts(data, 0),
     "excerpts-pieces": lambda data: _in_pieces(_excerpts(data, 0)),
-    "excerpts-fast": lambda data: _in_pieces(_fast(_excerpts(data, 0), data)),
+    "excerpts-fast": lambda data: _in_pieces(_fast(_excerpts(data, 0), data, FASTER)),
+    "excerpts-short": lambda data: _in_pieces(_fast(_excerpts(data, 0), data, FAST), SHORT_SECONDS),
+    "excerpts-short-fast": lambda data: _in_pieces(
+        _fast(_excerpts(data, 0), data, FASTER), SHORT_SECONDS
+    ),
     "LibriSpeech": _librispeech,
     "speechocean762": _speechocean,
 }

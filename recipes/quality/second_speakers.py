@@ -35,6 +35,7 @@ from timbral.embeddings.audit.second_speaker import (
     SplitRecordings,
     find_second_speakers,
 )
+from timbral.inference.speech_parts import parts_at, windows_of
 from timbral.inference.speech_windows import speech_extent
 
 PLANTED = 0.02
@@ -42,7 +43,9 @@ PLANTS = "plants.json"
 LEAST_SAMPLES = RATE // 4
 """least length of a part"""
 PRECISION = 0.9
-"""precision for which `most_found` looks for a threshold"""
+"""precision for which `best_threshold` looks for a threshold"""
+LENGTHS = (0.0, 0.6, 0.8, 1.0, 1.2, 2.0, np.inf)
+"""seconds that second speakers talk, which are counted apart"""
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,10 @@ def at_true_moments(made: Material, folder: Path, encoder: str) -> Material:
         begin, end = speech_extent(wave, RATE)
         moment = round(made.plants[number].moment * RATE)
         if min(moment - begin, end - moment) >= LEAST_SAMPLES:
-            both = [wave[begin:moment], wave[moment:end]]
-            parts.parts[at] = embedder.encode_preprocessed(both)
-            parts.seconds[at] = [len(each) / RATE for each in both]
+            cut = np.array([[begin, moment], [moment, end]])
+            (both,) = parts_at(embedder, [wave], windows_of(embedder, [wave]), [cut])
+            assert both is not None
+            parts.parts[at], parts.seconds[at] = both.vectors, both.seconds
             moments[at] = made.plants[number].moment
     return replace(made, parts=replace(parts, moments=moments))
 
@@ -214,8 +218,13 @@ def lines(made: Material, draws: list[Draw]) -> Iterator[str]:
             f"{table[:, 1].sum():.0f}, true {true:.0%} ({of_true[0]:.0%} to {of_true[1]:.0%}), "
             f"{table[:, 2].sum():.0f} false alarms in {len(draws)} draws"
         )
-    yield most_found(made, draws)
-    yield from by_length(made, draws)
+    yield from by_length(made, draws, 0.5)
+    best = best_threshold(made, draws)
+    if best is None:
+        yield f"no threshold has a precision of {PRECISION:.0%}"
+    else:
+        yield f"the lowest threshold with a precision of {PRECISION:.0%} is probability {best:.3f}:"
+        yield from by_length(made, draws, best)
     known = [
         (made.plants[number], each.found[made.plants[number].recording])
         for each in draws
@@ -230,34 +239,30 @@ def lines(made: Material, draws: list[Draw]) -> Iterator[str]:
     )
 
 
-def most_found(made: Material, draws: list[Draw]) -> str:
-    """Recall with the threshold that gives these draws a precision of `PRECISION`."""
+def best_threshold(made: Material, draws: list[Draw]) -> float | None:
+    """The lowest probability at which these draws have a precision of `PRECISION`."""
     planted, others = log_ratios(made, draws)
-    total = sum(len(each.planted) for each in draws)
     thresholds = np.sort(planted)
     found = len(planted) - np.arange(len(planted))
     wrong = len(others) - np.searchsorted(np.sort(others), thresholds)
     good = np.flatnonzero(found / (found + wrong) >= PRECISION)
     if not len(good):
-        return f"no threshold has a precision of {PRECISION:.0%}"
-    odds = EVIDENCE * thresholds[good[0]] + np.log(PRIOR / (1 - PRIOR))
-    return (
-        f"at a precision of {PRECISION:.0%}, which takes probability {expit(odds):.2f} here, "
-        f"{found[good[0]] / total:.0%} would be found"
-    )
+        return None
+    return float(expit(EVIDENCE * thresholds[good[0]] + np.log(PRIOR / (1 - PRIOR)))) - 1e-9
 
 
-def by_length(made: Material, draws: list[Draw]) -> Iterator[str]:
-    """How many were found, by how long the second speaker talks."""
+def by_length(made: Material, draws: list[Draw], least: float) -> Iterator[str]:
+    """How many are found with a threshold, by how long the second speaker talks."""
     planted = [(made.plants[number], each.found) for each in draws for number in each.planted]
-    for low, high in itertools.pairwise((0.0, 0.6, 0.8, 1.0, 1.2, 2.0, 100.0)):
+    for low, high in (*itertools.pairwise(LENGTHS), (1.0, np.inf), (0.0, np.inf)):
         found = [
-            found.get(plant.recording, (0.0,))[0] >= 0.5
+            found.get(plant.recording, (0.0,))[0] >= least
             for plant, found in planted
             if low <= plant.seconds < high
         ]
         if found:
-            yield f"second speaker of {low} to {high} s: {sum(found)} of {len(found)}"
+            rate = np.mean(found)
+            yield f"  second speaker of {low} to {high} s: {sum(found)} of {len(found)}, {rate:.0%}"
 
 
 def log_ratios(made: Material, draws: list[Draw]) -> tuple[np.ndarray, np.ndarray]:

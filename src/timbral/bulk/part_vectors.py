@@ -127,7 +127,7 @@ def _embed(
 
 def parts_table(numbers: Ints, vectors: Vectors, seconds: Floats, moments: Floats) -> pa.Table:
     """A shard's table: recordings' rows in the shard (K,), vectors of parts (K, 2, E), their
-    durations (K, 2), and the moments between them (K,).
+    seconds of speech (K, 2), and the moments between them (K,).
     """
     flat = pa.array(vectors.reshape(-1))
     return pa.table(

@@ -9,18 +9,24 @@ import numpy as np
 from timbral.audio.decode import Wave
 from timbral.embeddings.vectors import finite_rows, unit_length
 from timbral.inference.embedder import Embedder
-from timbral.inference.speech_windows import speech_extent, speech_windows
+from timbral.inference.speech_windows import speech_extent, speech_fractions, speech_windows
 from timbral.io.types import Floats, Ints, Vectors
 
-__all__ = ["CUT_VERSION", "RecordingParts", "cut_in_two", "parts_of"]
+__all__ = ["CUT_VERSION", "RecordingParts", "cut_in_two", "parts_at", "parts_of", "windows_of"]
 
-CUT_VERSION = 2
+CUT_VERSION = 3
 """version of the method: stored parts of another one are not reused"""
 
 LEAST_FRACTION = 0.2
 """smallest fraction of the windows in each part"""
 PART_SECONDS = (0.25, 30.0)
 """shortest and longest part; of a longer one only the seconds next to the moment are used"""
+WINDOWS_WEIGHT = 0.5
+"""weight of the mean of a part's windows, which is added to its vector"""
+LEAST_OVERLAP = 0.8
+"""least fraction of such a window that is in the part"""
+LEAST_SECONDS = 0.05
+"""least `RecordingParts.seconds`, where no speech is found"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class RecordingParts:
     vectors: Vectors
     """(2, E), unit length"""
     seconds: tuple[float, float]
-    """their durations"""
+    """seconds of speech times its fraction of the duration: pauses say nothing about the speaker,
+    and blur the vector"""
     moment: float
     """seconds from the start of the wave"""
 
@@ -44,22 +51,55 @@ def parts_of(embedder: Embedder, waves: list[Wave]) -> list[RecordingParts | Non
     """
     rate, min_samples = embedder.sample_rate, embedder.runtime.network.min_samples
     shortest, longest = (round(seconds * rate) for seconds in PART_SECONDS)
-    least = max(shortest, min_samples)
-    ranges = [speech_windows(wave, rate, min_samples) for wave in waves]
-    windows = _encode(embedder, waves, ranges)
+    lengths = max(shortest, min_samples), longest
+    windows = windows_of(embedder, waves)
     cuts = [
-        cut_in_two(each, vectors, speech_extent(wave, rate), (least, longest))
-        for wave, each, vectors in zip(waves, ranges, windows, strict=True)
+        cut_in_two(ranges, vectors, speech_extent(wave, rate), lengths)
+        for wave, (ranges, vectors) in zip(waves, windows, strict=True)
     ]
+    return parts_at(embedder, waves, windows, cuts)
+
+
+def windows_of(embedder: Embedder, waves: list[Wave]) -> list[tuple[Ints, Vectors]]:
+    """Each wave's windows (W, 2) that are mostly speech, in samples, and their vectors (W, E)."""
+    min_samples = embedder.runtime.network.min_samples
+    ranges = [speech_windows(wave, embedder.sample_rate, min_samples) for wave in waves]
+    return list(zip(ranges, _encode(embedder, waves, ranges), strict=True))
+
+
+def parts_at(
+    embedder: Embedder, waves: list[Wave], windows: list[tuple[Ints, Vectors]], cuts: list[Ints]
+) -> list[RecordingParts | None]:
+    """The parts of waves with these `windows_of`, cut as by `cut_in_two`; None if not cut."""
+    rate = embedder.sample_rate
     parts: list[RecordingParts | None] = []
-    for cut, vectors in zip(cuts, _encode(embedder, waves, cuts), strict=True):
+    encoded = _encode(embedder, waves, cuts)
+    for wave, of_wave, cut, vectors in zip(waves, windows, cuts, encoded, strict=True):
         if len(cut) and finite_rows(vectors).all():
-            before, after = ((cut[:, 1] - cut[:, 0]) / rate).tolist()
-            moment = float(cut[0, 1] / rate)
-            parts.append(RecordingParts(vectors.astype(np.float32), (before, after), moment))
+            durations = (cut[:, 1] - cut[:, 0]) / rate
+            useful = durations * np.square(speech_fractions(wave, rate, cut))
+            before, after = np.maximum(useful, LEAST_SECONDS).tolist()
+            vectors = _with_windows(vectors, cut, *of_wave)
+            parts.append(RecordingParts(vectors, (before, after), float(cut[0, 1] / rate)))
         else:
             parts.append(None)
     return parts
+
+
+def _with_windows(parts: Vectors, cut: Ints, ranges: Ints, vectors: Vectors) -> Vectors:
+    """Unit vectors (2, E) of parts plus the mean of the windows (W, E) in them.
+
+    The windows are other views of the same speech, known anyway, so the sum has less noise.
+    """
+    finite = finite_rows(vectors)
+    ranges, vectors = ranges[finite], unit_length(vectors[finite])
+    sums = unit_length(parts)
+    for side, (start, end) in enumerate(cut):
+        inside = np.minimum(ranges[:, 1], end) - np.maximum(ranges[:, 0], start)
+        own = inside >= LEAST_OVERLAP * (ranges[:, 1] - ranges[:, 0])
+        if own.any():
+            sums[side] += WINDOWS_WEIGHT * unit_length(vectors[own].mean(axis=0))
+    return unit_length(sums).astype(np.float32)
 
 
 def _encode(embedder: Embedder, waves: list[Wave], ranges: list[Ints]) -> list[Vectors]:

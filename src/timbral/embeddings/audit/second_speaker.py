@@ -22,7 +22,7 @@ NOT_AVERAGED = 0.3
 MOST_OTHERS = 3
 """a speaker's other recordings count as at most so many independent ones, because all of them may
 be of another day than this one"""
-EVIDENCE = 0.1
+EVIDENCE = 0.11
 """factor for log ratios: a vector's components are less independent than the model assumes"""
 PRIOR = 0.01
 """not estimated from the corpus, because the scores of recordings of one speaker have a long tail,
@@ -47,7 +47,7 @@ class SplitRecordings:
     parts: Vectors
     """vectors of the parts before and after the moment (K, 2, E), unit length"""
     seconds: Floats
-    """durations of the parts (K, 2)"""
+    """seconds of speech of the parts, less if they have pauses (K, 2)"""
     moments: Floats
     """the moments, in seconds from the recording's start (K,)"""
 
@@ -260,7 +260,7 @@ def _centered(parts: Vectors, common: Vectors) -> Floats:
 
 
 def _whole(vectors: Floats | Vectors, seconds: Floats) -> Floats:
-    """The mean (K, E) of the two parts, weighted by duration."""
+    """The mean (K, E) of the two parts, weighted by seconds of speech."""
     weights = seconds / seconds.sum(axis=1, keepdims=True)
     return np.asarray((vectors * weights[:, :, None]).sum(axis=1))
 
