@@ -63,6 +63,7 @@ def test_real_recordings_are_closer_than_those_of_other_speakers(
     assert table.num_rows == 18
     page = (tmp_path / "report" / "report.html").read_text("utf-8")
     assert page.count("<audio") == 2 * (5 + 4)
+    assert "<p>1 recording could not be used (failures.jsonl)</p>" in page
     lines = answer.out.splitlines()
     assert content["lines"] == lines[:4]
     assert all(escape(line) in page for line in lines[:4])

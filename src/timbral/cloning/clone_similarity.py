@@ -273,6 +273,9 @@ def _write(folder: Path, report: SimilarityReport) -> None:
     )
     write_clone_table(folder, report.views)
     write_jsonl(folder / "failures.jsonl", [failure.as_dict() for failure in report.failures])
+    unusable = len(report.failures)
+    recordings = "1 recording" if unusable == 1 else f"{unusable:,} recordings"
+    missing = [f"{recordings} could not be used (failures.jsonl)"] if unusable else []
     write_clone_page(
         folder,
         report.views,
@@ -280,5 +283,5 @@ def _write(folder: Path, report: SimilarityReport) -> None:
         report.differences,
         report.flags,
         report.lines,
-        report.notes,
+        [*report.notes, *missing],
     )
