@@ -96,7 +96,7 @@ def voice_drift(
     if not later.any():
         raise ConfigError(
             f"{recording}: is not longer than the {BEGINNING_SECONDS:g} s at its start that it is "
-            "compared with; give a `reference`"
+            "compared with; give a second recording"
         )
     cosines = unit_length(vectors) @ voice
     failures: list[str] = []

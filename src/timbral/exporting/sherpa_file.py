@@ -108,7 +108,7 @@ def export_for_sherpa(
     if type(frontend) is not KaldiFbank or frontend.num_features != 80:
         raise ConfigError(
             f"{network.name}: sherpa-onnx computes 80 Kaldi filter banks, and this encoder takes "
-            "other features; allowed: campplus, resnet and eres2net-v2"
+            "other features; allowed: campplus, campplus-small, resnet, eres2net-v2"
         )
     claim_file(path, SHERPA_FILE, [encoder] if isinstance(encoder, str | Path) else [])
     voices = [embedder.load_audio(recording) for recording in shipped_recordings()]
