@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import struct
 import sys
 import warnings
 from collections.abc import Callable
@@ -18,7 +16,6 @@ from timbral.audio.decode import (
     check_wave,
     decode,
     decode_bytes,
-    decode_bytes_with_channels,
     resample,
     to_int16,
 )
@@ -328,41 +325,3 @@ def test_whatever_a_recording_throws_is_its_failure(
         assert error.value.kind == "unreadable"
     with pytest.raises(AudioError, match="RuntimeError: a surprise"):
         decode_bytes((tmp_path / "a.flac").read_bytes(), "bytes")
-
-
-def riff(*chunks: tuple[bytes, bytes]) -> bytes:
-    body = b"".join(
-        name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
-        for name, content in chunks
-    )
-    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
-
-
-@pytest.mark.parametrize("channels", [1, 2, 6])
-@pytest.mark.parametrize("extra", [b"", b"\0\0"])
-def test_16_bit_wav_is_read_as_libsndfile_reads_it(channels: int, extra: bytes) -> None:
-    numbers = np.random.default_rng(0).integers(-32_768, 32_768, (900, channels), dtype=np.int16)
-    fields = (1, channels, 22_050, 22_050 * 2 * channels, 2 * channels, 16)
-    header = (b"fmt ", struct.pack("<HHIIHH", *fields) + extra)
-    samples = (b"data", numbers.tobytes())
-    for content in (
-        riff(header, samples),
-        riff((b"LIST", b"INFOISFT\2\0\0\0x\0"), header, samples, (b"id3 ", b"x")),
-        riff((b"JUNK", bytes(70_001)), header, samples),
-    ):
-        expected, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-        wave, channels_read, found = decode_bytes_with_channels(content, "a")
-        assert found == rate == 22_050
-        np.testing.assert_array_equal(channels_read, expected)
-        np.testing.assert_array_equal(wave, expected.mean(axis=1))
-
-
-def test_fewer_samples_than_a_16_bit_header_states_are_counted(tmp_path: Path) -> None:
-    numbers = np.full(16_000, 9_000, np.int16)
-    fields = struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)
-    content = riff((b"fmt ", fields), (b"data", numbers.tobytes()))
-    (tmp_path / "a.wav").write_bytes(content[:-1_001])  # in the middle of a sample
-    assert len(decode(tmp_path / "a.wav")[0]) == 16_000 - 501
-    (tmp_path / "a.wav").write_bytes(content[:-8_000])
-    with pytest.raises(AudioError, match=r"truncated: 0.75 of 1.00 s"):
-        decode(tmp_path / "a.wav")

@@ -53,7 +53,11 @@ class ByteSource:
         if offset >= self.size:  # a header may point anywhere
             return b""
         self.file.seek(offset)
-        return bytes(self.file.read(count))
+        pieces = []
+        while count > 0 and (piece := self.file.read(count)):  # Linux reads 2 GiB at most at once
+            pieces.append(bytes(piece))
+            count -= len(piece)
+        return b"".join(pieces)
 
     def content(self) -> bytes:
         """All bytes."""
@@ -111,7 +115,7 @@ def _bytes_within(file: str, name: str, offset: int, size: int) -> bytes:
             remote.seek(offset)
             content = bytes(remote.read(size))
     else:
-        with open(file, "rb", buffering=0, opener=_open_at_once) as raw:
+        with open(file, "rb", opener=_open_at_once) as raw:
             _check_regular(name, os.fstat(raw.fileno()).st_mode)
             raw.seek(offset)
             content = raw.read(min(size, os.fstat(raw.fileno()).st_size))

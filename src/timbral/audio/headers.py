@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 from timbral.audio.byte_source import ByteSource
 
-__all__ = ["Data", "closed", "read_data"]
+__all__ = ["Data", "behind_chunks", "closed", "read_data"]
 
 WAVE_FORMATS_OF_SAMPLES = {0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE}
 """PCM, floats, A-law, µ-law, extensible: formats without blocks"""
 MAX_CHUNKS = 10_000
 """chunks to read at most, because zeros look like empty chunks"""
+MAX_CHANNELS = 1024
+"""of libsndfile; a header with more is damaged"""
 GSM, GSM_BLOCK_BYTES = 0x0031, 65
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0O\x8e\xdb\x8a"
 W64_CHUNK = 24
@@ -69,6 +71,18 @@ def closed(source: ByteSource, data: Data) -> bytes:
     return bytes(content)
 
 
+def behind_chunks(source: ByteSource, position: int, last: bytes = b"") -> int:
+    """The offset behind the chunks of a wav file from `position` on, or of one named `last`."""
+    for _ in range(MAX_CHUNKS):
+        head = source.read_at(position, 8)
+        name = head[:4]
+        if len(head) < 8 or name == last or not name.isascii() or not name.decode().isprintable():
+            break
+        (size,) = struct.unpack("<I", head[4:])
+        position += 8 + size + size % 2
+    return position
+
+
 def _chunks(source: ByteSource, position: int, size_format: str) -> dict[bytes, tuple[int, int]]:
     """(offset, size) of the chunks from `position` on, by name, up to the one with the samples."""
     chunks: dict[bytes, tuple[int, int]] = {}
@@ -79,6 +93,8 @@ def _chunks(source: ByteSource, position: int, size_format: str) -> dict[bytes, 
             break
         name = head[:4]
         (size,) = struct.unpack(size_format, head[4:])
+        if name == b"fmt " and name in chunks:  # libsndfile refuses such a file
+            break
         chunks[name] = (position + header, size)
         if name in (b"data", b"SSND") or size < 0:
             break
@@ -104,7 +120,9 @@ def _wave(source: ByteSource) -> Data | None:
     offset, length = chunks[b"fmt "]
     format = source.read_at(offset, min(length, 20))
     counts = _counted(source, chunks, format, there if size is None else min(size, there))
-    return Data(start, size, start - 4, "<I", 0, *counts, *_pcm_16(format))
+    ordinary = source.head[8:12] == b"WAVE" and b"ds64" not in chunks
+    pcm = _pcm_16(format) if ordinary else ()
+    return Data(start, size, start - 4, "<I", 0, *counts, *pcm)
 
 
 def _pcm_16(format: bytes) -> tuple[int, int]:
@@ -113,7 +131,7 @@ def _pcm_16(format: bytes) -> tuple[int, int]:
         return 0, 0
     tag, channels, rate, block_bytes, bits = struct.unpack("<HHI4xHH", format[:16])
     plain = tag == 1 and bits == 16 and block_bytes == 2 * channels
-    return (channels, rate) if plain else (0, 0)
+    return (channels, rate) if plain and channels <= MAX_CHANNELS else (0, 0)
 
 
 def _counted(
@@ -150,15 +168,7 @@ def _is_placeholder(stated: int) -> bool:
 
 def _only_chunks(source: ByteSource, position: int) -> bool:
     """Whether complete chunks follow up to the end, so that the data chunk before them is empty."""
-    for _ in range(MAX_CHUNKS):
-        if position >= source.size:
-            break
-        head = source.read_at(position, 8)
-        if len(head) < 8 or not head[:4].isascii() or not head[:4].decode().isprintable():
-            return False
-        (size,) = struct.unpack("<I", head[4:])
-        position += 8 + size + size % 2
-    return position in (source.size, source.size + 1)
+    return behind_chunks(source, position) in (source.size, source.size + 1)
 
 
 def _aiff(source: ByteSource) -> Data | None:

@@ -104,8 +104,8 @@ def _open_pcm_16(source: ByteSource, data: headers.Data, there: int, stated: int
 
     def read(start: int, stop: int) -> Samples:
         content = source.read_at(data.start + start * frame, (stop - start) * frame)
-        numbers = np.frombuffer(content, "<i2")
-        return scaled_pcm(numbers.reshape(-1, data.pcm_channels))
+        whole = content[: len(content) - len(content) % frame]  # the file may have become shorter
+        return scaled_pcm(np.frombuffer(whole, "<i2").reshape(-1, data.pcm_channels))
 
     return Sound(data.pcm_rate, data.pcm_channels, there // frame, stated // frame, read)
 
@@ -141,12 +141,16 @@ def _counted(file: soundfile.SoundFile, data: headers.Data) -> int:
 
 def _check_not_joined(source: ByteSource, end: int) -> None:
     magic = source.head[:4]
-    if end > 0 and magic in (source.read_at(end, 4), source.read_at(end + 1, 4)):
-        raise AudioError(
-            source.name,
-            f"a second file is appended at byte {end:,}, which would not be read; split them",
-            "unsupported",
-        )
+    ends = [end]
+    if magic == b"RIFF":
+        ends.append(headers.behind_chunks(source, end + end % 2, magic))
+    for end in ends:
+        if end > 0 and magic in (source.read_at(end, 4), source.read_at(end + 1, 4)):
+            raise AudioError(
+                source.name,
+                f"a second file is appended at byte {end:,}, which would not be read; split them",
+                "unsupported",
+            )
 
 
 def _check_not_wrapped(source: ByteSource, data: headers.Data, there: int) -> None:
