@@ -370,6 +370,18 @@ def test_a_recording_of_the_microphone_is_compared_without_network(page: Page) -
     assert "Probability of the same speaker" in page.locator(".result").inner_text()
 
 
+@pytest.mark.slow
+@in_chromium
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_an_encoder_that_cannot_be_loaded_is_told(opened: Page, site: str) -> None:
+    open_site(opened, site)
+    opened.context.set_offline(True)
+    for number, path in enumerate(RECORDINGS):
+        opened.locator(".slot").nth(number).locator("input[type=file]").set_input_files(path)
+    opened.locator("button.main").click()
+    opened.get_by_text("The encoder could not be loaded: reload this page.").wait_for()
+
+
 TO_A_STRANGER = """async (stranger) => {
     const refused = [];
     document.addEventListener("securitypolicyviolation", (event) => {

@@ -8,7 +8,12 @@ let session = null;
 
 async function open() {
   session ??= ort.InferenceSession.create(new URL("encoder.onnx", import.meta.url).href);
-  return session;
+  try {
+    return await session;
+  } catch (error) {
+    session = null;
+    throw new Error(`The encoder could not be loaded: reload this page. (${error.message})`);
+  }
 }
 
 // Samples (T,) as the encoder takes them to a vector (E,) of unit length.
