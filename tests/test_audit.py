@@ -249,6 +249,11 @@ def test_a_speaker_of_both_corpora_is_found_whatever_the_labels(tmp_path: Path) 
     assert {row["kind"] for row in found} == {"shared-speaker"}
     assert pairs == {("s03", "s20"), ("s20", "s03")}
     assert all(row["path"] and row["other_utterance"] for row in found)
+    api.map(folders[0], tmp_path / "map.html", other=folders[1])
+    page = (tmp_path / "map.html").read_text("utf-8")
+    for row in found:
+        there = f'"utterance":"{row["other_utterance"]}","speaker":"{row["other_speaker"]}"'
+        assert there in page
 
 
 def test_speakers_with_one_recording_each_are_found_but_not_learned_from() -> None:

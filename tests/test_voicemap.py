@@ -26,7 +26,7 @@ from timbral.errors import ConfigError, DataError
 from timbral.io.files import write_json
 from timbral.plots import projection
 from timbral.reports import voice_clips
-from timbral.reports.map_findings import MapFinding, map_findings
+from timbral.reports.map_findings import MapFinding, OtherRecording, map_findings
 from timbral.reports.voice_map import Point, write_voice_map
 
 VOICES = Path(timbral.__file__).parent / "demo" / "voices"
@@ -372,7 +372,11 @@ def test_a_finding_plays_its_sides() -> None:
         | {"moment_seconds": 6.25, "second_voice": "before" if values[0] == "e" else "after"}
         for kind, values, _ in rows
     ]
-    found = map_findings(pa.Table.from_pylist(given), pa.table(columns))
+    there = OtherRecording("x", "y", "x.wav")
+    found = map_findings(pa.Table.from_pylist(given), pa.table(columns), {"x": there})
+    assert [each.other for each in found if each.kind == "shared-speaker"] == [there]
+    assert "d of t, there x of y" in [each.text for each in found]
+    assert {each.other for each in found if each.kind != "shared-speaker"} == {None}
     assert [each.points for each in found] == [points for *_, points in rows if points]
     assert found[0].text == "f: s rather than u?"
     assert [each.text for each in found if each.moment] == [

@@ -13,7 +13,7 @@ import soundfile
 
 import timbral
 from timbral.reports.map_columns import MapColumn
-from timbral.reports.map_findings import MapFinding
+from timbral.reports.map_findings import MapFinding, OtherRecording
 from timbral.reports.voice_map import Point, write_voice_map
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -169,7 +169,9 @@ def test_a_click_on_a_finding_plays_both_sides(tmp_path: Path) -> None:
     points = [
         Point(f"u{row}", f"s{row % 2}", str(path), row, row) for row, path in enumerate(voices)
     ]
-    findings = [MapFinding("duplicate", 97, "u1 and u4", [1, 4])]
+    there = OtherRecording("there", "s9", str(voices[5]))
+    pair = MapFinding("duplicate", 97, "u1 and u4", [1, 4])
+    shared = MapFinding("shared-speaker", 97, "u2, there", [2], other=there)
     click = (
         "(async () => { const audio = document.getElementById('audio'), played = [];"
         "audio.addEventListener('playing', () => played.push("
@@ -181,12 +183,16 @@ def test_a_click_on_a_finding_plays_both_sides(tmp_path: Path) -> None:
         "return [played, ringed, document.getElementById('error').textContent] })()"
     )
     for inside in (2_000, 3):
-        page = tmp_path / f"map{inside}.html"
-        write_voice_map(
-            points, page, title="", clip_seconds=0.3, most_inside=inside, findings=findings
-        )
-        [[played, ringed, error]] = look(page, click)
-        assert (played, ringed, error) == (["u1", "u4"], [1, 4], "")
+        for finding, names, rings in (
+            (pair, ["u1", "u4"], [1, 4]),
+            (shared, ["u2", "there"], [2]),
+        ):
+            page = tmp_path / f"map{inside}-{finding.kind}.html"
+            write_voice_map(
+                points, page, title="", clip_seconds=0.3, most_inside=inside, findings=[finding]
+            )
+            [[played, ringed, error]] = look(page, click)
+            assert (played, ringed, error) == (names, rings, "")
 
 
 def test_a_second_speaker_is_played_where_it_is_heard(tmp_path: Path) -> None:

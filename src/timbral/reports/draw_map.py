@@ -18,7 +18,7 @@ from timbral.plots import projection
 from timbral.plots.png_figure import PLOT
 from timbral.plots.scatter import draw_scatter
 from timbral.reports.map_columns import map_columns
-from timbral.reports.map_findings import map_findings
+from timbral.reports.map_findings import OtherRecording, map_findings
 from timbral.reports.voice_map import MAP_PAGE, PageSummary, Point, write_voice_map
 
 __all__ = ["map"]
@@ -30,6 +30,7 @@ def map(
     progress: Progress = lambda done, total: None,
     *,
     corpus: str | Path | None = None,
+    other: str | Path | None = None,
 ) -> tuple[Path, PageSummary]:
     """Draw a map of the voices in an `embed` folder: a page on which a click plays an utterance.
 
@@ -43,6 +44,8 @@ def map(
         progress: called with the number of recordings read so far, and in all
         corpus: a folder or URL from which recordings may be read; None: the embedded corpus, if it
             is on this machine. Nothing else is read or downloaded, whatever the table names
+        other: the `embed` folder that `audit` was given as `other`: findings of shared speakers
+            play its recordings, too
 
     Returns:
         the plot's path, and the content of the page
@@ -84,7 +87,7 @@ def map(
         output,
         title="Voice map",
         columns=map_columns(embeddings),
-        findings=[] if findings is None else map_findings(findings, table),
+        findings=[] if findings is None else map_findings(findings, table, _others(other)),
         progress=progress,
     )
     return plot, replace(summary, undrawn=undrawn)
@@ -94,6 +97,17 @@ def _findings(embeddings: Path) -> pa.Table | None:
     """The findings of an audit of the folder; None if there was none."""
     path = findings_path(embeddings)
     return read_findings(path) if path.exists() else None
+
+
+def _others(embeddings: str | Path | None) -> dict[str, OtherRecording]:
+    """The recordings of another `embed` folder by their utterances; {} without one."""
+    if embeddings is None:
+        return {}
+    audio = ReadableAudio(Path(embeddings), None)
+    rows = read_embeddings(embeddings).select(["utterance", "speaker", "path"]).to_pylist()
+    return {
+        row["utterance"]: OtherRecording(**row, refusal=audio.refusal(row["path"])) for row in rows
+    }
 
 
 def _notes(findings: pa.Table | None, table: pa.Table) -> list[str]:

@@ -14,7 +14,7 @@ from timbral.embeddings.table import group_rows, vectors_of
 from timbral.embeddings.vectors import medoid_row, unit_length
 from timbral.io.types import Vectors
 
-__all__ = ["MapFinding", "map_findings"]
+__all__ = ["MapFinding", "OtherRecording", "map_findings"]
 
 MOST_LISTED = 200
 """findings of each kind, the most probable ones"""
@@ -23,7 +23,7 @@ TEXTS = {
     "same-speaker": "{speaker} and {other_speaker}",
     "mixed-speaker": "{speaker}, such as {utterance}",
     "duplicate": "{utterance} and {other_utterance}",
-    "shared-speaker": "{speaker}, there {other_speaker}",
+    "shared-speaker": "{utterance} of {speaker}, there {other_utterance} of {other_speaker}",
     "second-speaker": "{utterance}: another voice {when}",
 }
 SIDES = {
@@ -35,7 +35,18 @@ SIDES = {
     "second-speaker": ("utterance",),
 }
 """columns that name what is played, in this order; for a speaker, the medoid of the utterances. The
-other corpus of a shared speaker is not on the map."""
+other corpus of a shared speaker is not on the map (`OtherRecording`)."""
+
+
+@dataclass(frozen=True)
+class OtherRecording:
+    """A recording of another corpus, which has no point."""
+
+    utterance: str
+    speaker: str
+    path: str
+    refusal: str = ""
+    """why it may not be read; "": it may"""
 
 
 @dataclass(frozen=True)
@@ -50,12 +61,17 @@ class MapFinding:
     """rows of the utterances that it plays"""
     moment: float | None = None
     """time in seconds around which the recording is played; None: from its start"""
+    other: OtherRecording | None = None
+    """what is played last"""
 
 
-def map_findings(findings: pa.Table, table: pa.Table) -> list[MapFinding]:
+def map_findings(
+    findings: pa.Table, table: pa.Table, others: Mapping[str, OtherRecording] | None = None
+) -> list[MapFinding]:
     """The findings about a table of utterances, in the order of `findings`, up to 200 per kind.
 
-    Names that are not in the table are skipped, because it may have changed since the audit.
+    `others` are the recordings of the other corpus that shared speakers were looked for in. Names
+    that are not in the table are skipped, because it may have changed since the audit.
     """
     row_of = {name: row for row, name in enumerate(table["utterance"].to_pylist())}
     typical = _typical_rows(findings, table)
@@ -71,7 +87,9 @@ def map_findings(findings: pa.Table, table: pa.Table) -> list[MapFinding]:
             percent = round(100 * finding["probability"])
             moment = finding["moment_seconds"] if kind == "second-speaker" else None
             text = TEXTS[kind].format(**finding, when=when_talking(finding) if moment else "")
-            found.append(MapFinding(kind, percent, text, points, moment))
+            name = finding["other_utterance"] if kind == "shared-speaker" else ""
+            other = (others or {}).get(name)
+            found.append(MapFinding(kind, percent, text, points, moment, other))
     return found
 
 

@@ -98,6 +98,7 @@ def write_voice_map(
     if beside is not None:
         beside.claim()
     recordings, moments = _with_moments(points, findings, clip_seconds)
+    others = _append_others(recordings, findings)
     clips = encode_clips(
         [each.path for each in recordings],
         [each.speaker for each in recordings],
@@ -105,7 +106,7 @@ def write_voice_map(
         seconds=clip_seconds,
         max_bytes=(max_megabytes if beside is None else max_folder_megabytes) * 1e6,
         on_clip=lambda done: progress(min(done, len(points)), len(points)),
-        first=_played_first(findings, moments),
+        first=[*_played_first(findings, moments), *others],
         keep=str if beside is None else beside.keep,
     )
     progress(len(points), len(points))
@@ -113,9 +114,11 @@ def write_voice_map(
     failures = {row: why for row, why in sorted(clips.failures.items()) if row < len(points)}
     data = _data(points, speakers, failures, columns)
     data["findings"] = [
-        asdict(finding) | {"clip": clip if clip and clips.addresses[clip] else None}
+        asdict(finding) | {"clip": clip if clip and clips.addresses[clip] else None, "last": None}
         for finding, clip in zip(findings, moments, strict=True)
     ]
+    for clip, at in others.items():
+        data["findings"][at]["last"] = clip
     page = _fill_template(title, data | {"beside": beside is not None}, clips)
     with atomic_write(Path(output)) as temporary:
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
@@ -146,6 +149,17 @@ def _with_moments(
         path = path_around(point.path, finding.moment, seconds)
         recordings.append(replace(point, path=path))
     return recordings, indices
+
+
+def _append_others(recordings: list[Point], findings: Sequence[MapFinding]) -> dict[int, int]:
+    """Append what findings play of another corpus; the finding of each index."""
+    finding_of = {}
+    for at, finding in enumerate(findings):
+        if (other := finding.other) is not None:
+            finding_of[len(recordings)] = at
+            named = (other.utterance, other.speaker, other.path)
+            recordings.append(Point(*named, 0.0, 0.0, refusal=other.refusal))
+    return finding_of
 
 
 def _played_first(findings: Sequence[MapFinding], moments: Sequence[int | None]) -> list[int]:

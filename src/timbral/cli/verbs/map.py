@@ -29,6 +29,14 @@ def run(
             "embedded corpus, if it is on this machine",
         ),
     ] = None,
+    other: Annotated[
+        Path | None,
+        option(
+            "EMBEDDINGS",
+            "the vectors that `audit --other` had: findings of speakers in both corpora then play "
+            "both recordings",
+        ),
+    ] = None,
 ) -> int:
     """Draw a map of voices; clicking a point plays the utterance.
 
@@ -40,7 +48,7 @@ def run(
         raise ConfigError(f"--output must be a page, such as map.html; got {output}")
     _warn_of_silence(embeddings, corpus)
     with bar("placing and drawing") as advance:
-        plot, page = api.map(embeddings, output, advance, corpus=corpus)
+        plot, page = api.map(embeddings, output, advance, corpus=corpus, other=other)
     print(f"{count(page.num_points, 'point')}, {page.num_clips:,} with audio: {output}, {plot}")
     if page.undrawn:
         print(
