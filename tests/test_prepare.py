@@ -168,6 +168,26 @@ def test_killed_run_is_resumed(tmp_path: Path, voices: Path) -> None:
     assert digests(tmp_path / "killed") == digests(tmp_path / "unbroken")
 
 
+def test_files_that_a_power_failure_emptied_are_written_again(
+    tmp_path: Path, voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("timbral.data.prepared.prepare.SHARD_UTTERANCES", 4)
+    corpus = scan_corpus("folder", voices)
+    prepare(corpus, tmp_path / "unbroken", Preprocessing(), format="flac")
+
+    def interrupt(done: int, total: int) -> None:
+        if done >= 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(corpus, tmp_path / "a", Preprocessing(), format="flac", progress=interrupt)
+    first, *_, last = sorted((tmp_path / "a").rglob("*.flac"))
+    first.write_bytes(b"")
+    last.unlink()
+    prepare(corpus, tmp_path / "a", Preprocessing(), format="flac")
+    assert digests(tmp_path / "a") == digests(tmp_path / "unbroken")
+
+
 def test_other_folders_are_no_store(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="contains no prepared data"):
         Store.open(tmp_path)

@@ -81,6 +81,9 @@ def test_a_file_behind_a_wav_file_and_its_last_chunks_is_told(tone: Tone) -> Non
     assert len(decode_bytes(one + bytes(10_000), "a")[0]) == 8_000
     with pytest.raises(AudioError, match=f"a second file is appended at byte {len(one):,}"):
         decode_bytes(one + one, "a")
+    for between in ((), ((b"LIST", b"INFO"),)):
+        with pytest.raises(AudioError, match="a second data chunk is appended at byte"):
+            decode_bytes(riff(fields, samples, *between, samples), "a")
 
 
 class ShortReads(io.BytesIO):

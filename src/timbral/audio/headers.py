@@ -8,7 +8,7 @@ read here as well.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from timbral.audio.byte_source import ByteSource
@@ -71,12 +71,12 @@ def closed(source: ByteSource, data: Data) -> bytes:
     return bytes(content)
 
 
-def behind_chunks(source: ByteSource, position: int, last: bytes = b"") -> int:
-    """The offset behind the chunks of a wav file from `position` on, or of one named `last`."""
+def behind_chunks(source: ByteSource, position: int, last: Container[bytes] = ()) -> int:
+    """The offset behind the chunks of a wav file from `position` on, or of the first in `last`."""
     for _ in range(MAX_CHUNKS):
         head = source.read_at(position, 8)
         name = head[:4]
-        if len(head) < 8 or name == last or not name.isascii() or not name.decode().isprintable():
+        if len(head) < 8 or name in last or not name.isascii() or not name.decode().isprintable():
             break
         (size,) = struct.unpack("<I", head[4:])
         position += 8 + size + size % 2

@@ -141,16 +141,19 @@ def _counted(file: soundfile.SoundFile, data: headers.Data) -> int:
 
 def _check_not_joined(source: ByteSource, end: int) -> None:
     magic = source.head[:4]
-    ends = [end]
+    ends, kinds = [end], {magic: "file"}
     if magic == b"RIFF":
-        ends.append(headers.behind_chunks(source, end + end % 2, magic))
+        kinds[b"data"] = "data chunk"
+        ends.append(headers.behind_chunks(source, end + end % 2, kinds))
     for end in ends:
-        if end > 0 and magic in (source.read_at(end, 4), source.read_at(end + 1, 4)):
-            raise AudioError(
-                source.name,
-                f"a second file is appended at byte {end:,}, which would not be read; split them",
-                "unsupported",
-            )
+        for name, kind in kinds.items():
+            if end > 0 and name in (source.read_at(end, 4), source.read_at(end + 1, 4)):
+                raise AudioError(
+                    source.name,
+                    f"a second {kind} is appended at byte {end:,}, which would not be read; split "
+                    "them",
+                    "unsupported",
+                )
 
 
 def _check_not_wrapped(source: ByteSource, data: headers.Data, there: int) -> None:

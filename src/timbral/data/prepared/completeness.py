@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from timbral.data.prepared.formats import FORMATS
@@ -9,7 +10,7 @@ from timbral.data.prepared.store import Store
 from timbral.data.prepared.table_columns import read_columns
 from timbral.errors import DataError
 
-__all__ = ["FAILURES", "UTTERANCES", "is_complete"]
+__all__ = ["FAILURES", "UTTERANCES", "has_files", "is_complete"]
 
 FAILURES = "failures.jsonl"
 UTTERANCES = "utterances.parquet"
@@ -25,6 +26,14 @@ def is_complete(folder: Path, format: str) -> bool:
             Store.open(folder)
             return True
         files = read_columns(folder / UTTERANCES, files=("file",))["file"].to_pylist()
+    except DataError:
+        return False
+    return has_files(folder, files)
+
+
+def has_files(folder: Path, files: Iterable[str]) -> bool:
+    """Whether files are there and not empty, as a power failure leaves those written last."""
+    try:
         return all((folder / file).stat().st_size for file in files)
-    except (DataError, FileNotFoundError):
+    except FileNotFoundError:
         return False

@@ -31,7 +31,7 @@ from timbral.data.corpora.recognition import AUTO
 from timbral.data.file_state import file_size, written_ns
 from timbral.data.manifest import Manifest, Utterance, sorted_manifest
 from timbral.data.prepared.changes import check_unchanged, write_times
-from timbral.data.prepared.completeness import FAILURES, UTTERANCES, is_complete
+from timbral.data.prepared.completeness import FAILURES, UTTERANCES, has_files, is_complete
 from timbral.data.prepared.default_trim import default_trim
 from timbral.data.prepared.formats import FORMATS, SOURCES, PreparedItem, mel_name
 from timbral.data.prepared.further import ROWS_AT_ONCE, prepared_writer, update_further
@@ -81,11 +81,13 @@ class _Shard:
         return _index_path(self.folder, self.number)
 
     def is_done(self) -> bool:
-        """Whether it was written by this job from the current recordings."""
+        """Whether it was written by this job from the current recordings, and has its files."""
         if not self.index.exists():
             return False
         index = read_json(self.index)
-        return bool(index["plan"] == self.plan and index.get("times") == self.times())
+        if index["plan"] != self.plan or index.get("times") != self.times():
+            return False
+        return has_files(self.folder, [row["file"] for row in index["rows"] if "file" in row])
 
     def times(self) -> list[int]:
         """When the recordings were written."""
