@@ -254,6 +254,10 @@ def test_a_speaker_of_both_corpora_is_found_whatever_the_labels(tmp_path: Path) 
     for row in found:
         there = f'"utterance":"{row["other_utterance"]}","speaker":"{row["other_speaker"]}"'
         assert there in page
+    for other, error in ((tmp_path / "nowhere", DataError), (folders[0], ConfigError)):
+        with pytest.raises(error, match=f"{other.name}: no such|the audit found there"):
+            api.map(folders[0], tmp_path / "again.html", other=other)
+    assert not list(tmp_path.glob("again*"))
 
 
 def test_speakers_with_one_recording_each_are_found_but_not_learned_from() -> None:

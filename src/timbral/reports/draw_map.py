@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from timbral.bulk.readable_audio import ReadableAudio
 from timbral.embeddings.audit.findings import notes
 from timbral.embeddings.audit.findings_file import findings_path, read_findings
 from timbral.embeddings.table import read_embeddings, vectors_of
+from timbral.errors import ConfigError
 from timbral.io.outputs import claim_file
 from timbral.io.types import Progress
 from timbral.plots import projection
@@ -50,8 +52,9 @@ def map(
     Returns:
         the plot's path, and the content of the page
 
-    Raises DataError if `output` holds anything but an earlier map, MissingExtraError if the
-    optional dependencies of [map] are not installed.
+    Raises DataError if `output` holds anything but an earlier map, ConfigError if `other` has none
+    of the recordings that the findings name, MissingExtraError if the optional dependencies of
+    [map] are not installed.
     """
     embeddings, output = Path(embeddings), Path(output)
     plot = output.with_suffix(".png")
@@ -60,6 +63,7 @@ def map(
     projection.check_installed()
     table = read_embeddings(embeddings)
     findings = _findings(embeddings)
+    others = {} if other is None else _others(other, findings)
     points = projection.project(vectors_of(table))
     speakers = table["speaker"].to_pylist()
     title = f"{len(speakers):,} utterances of {len(set(speakers)):,} speakers"
@@ -87,7 +91,7 @@ def map(
         output,
         title="Voice map",
         columns=map_columns(embeddings),
-        findings=[] if findings is None else map_findings(findings, table, _others(other)),
+        findings=[] if findings is None else map_findings(findings, table, others),
         progress=progress,
     )
     return plot, replace(summary, undrawn=undrawn)
@@ -99,12 +103,19 @@ def _findings(embeddings: Path) -> pa.Table | None:
     return read_findings(path) if path.exists() else None
 
 
-def _others(embeddings: str | Path | None) -> dict[str, OtherRecording]:
-    """The recordings of another `embed` folder by their utterances; {} without one."""
-    if embeddings is None:
+def _others(embeddings: str | Path, findings: pa.Table | None) -> dict[str, OtherRecording]:
+    """The recordings of another `embed` folder that findings of shared speakers name."""
+    table = read_embeddings(embeddings).select(["utterance", "speaker", "path"])
+    if findings is None:
         return {}
+    shared = findings.filter(pc.equal(findings["kind"], "shared-speaker"))
+    rows = table.filter(pc.is_in(table["utterance"], shared["other_utterance"])).to_pylist()
+    if shared.num_rows and not rows:
+        raise ConfigError(
+            f"`other`: {embeddings} has none of the recordings that the audit found there; give "
+            "the vectors that `audit` had as `other`"
+        )
     audio = ReadableAudio(Path(embeddings), None)
-    rows = read_embeddings(embeddings).select(["utterance", "speaker", "path"]).to_pylist()
     return {
         row["utterance"]: OtherRecording(**row, refusal=audio.refusal(row["path"])) for row in rows
     }
