@@ -142,7 +142,7 @@ def test_the_band_of_drift_is_compared_as_the_recording_is(
     assert reference.band == pytest.approx((0, 0))
     shutil.rmtree(tmp_path / "anna/evening")
     shutil.rmtree(tmp_path / "ben/evening")
-    with pytest.raises(ConfigError, match="or with a `reference` two recordings"):
+    with pytest.raises(ConfigError, match="or with a recording to compare with two recordings"):
         api.voice_drift(embedder, "long.wav", "prompt.wav", corpus=tmp_path)
 
 

@@ -146,8 +146,8 @@ def _band(
     if not len(cosines):
         raise ConfigError(
             f"corpus: no speaker of {corpus} has enough usable recordings: more than "
-            f"{BEGINNING_SECONDS:g} s of one session, or with a `reference` two recordings, one "
-            f"of {seconds:g} s or more; give another corpus, or none"
+            f"{BEGINNING_SECONDS:g} s of one session, or with a recording to compare with two "
+            f"recordings, one of {seconds:g} s or more; give another corpus, or none"
         )
     low, high = np.percentile(cosines, BAND)
     return float(low), float(high)
