@@ -55,7 +55,7 @@ import pyarrow.parquet
 from timbral.embeddings.precision import precision_of, with_precision
 from timbral.embeddings.utterance_columns import utterance_columns
 from timbral.errors import ConfigError, DataError, first_line
-from timbral.io.files import atomic_write
+from timbral.io.files import atomic_write, visible_names
 from timbral.io.near_names import beside
 from timbral.io.outputs import EMBEDDINGS, FileKind
 from timbral.io.types import Ints, Vectors
@@ -211,8 +211,7 @@ def read_embeddings(folder: str | Path) -> pa.Table:
 
 def _is_empty(folder: Path) -> bool:
     """Whether a folder of `embed` contains no vectors yet, in any format."""
-    visible = (path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return not set(visible) - {"failures.jsonl"}
+    return not set(visible_names(folder)) - {"failures.jsonl"}
 
 
 def check_parquet_name(path: Path) -> None:
