@@ -195,6 +195,26 @@ def test_a_click_on_a_finding_plays_both_sides(tmp_path: Path) -> None:
             assert (played, ringed, error) == (names, rings, "")
 
 
+def test_why_a_recording_of_another_corpus_has_no_sound_is_told(tmp_path: Path) -> None:
+    voice = next((Path(timbral.__file__).parent / "demo" / "voices").glob("*/*_0*.ogg"))
+    (tmp_path / "empty.wav").touch()
+    there = OtherRecording("there", "s9", str(tmp_path / "empty.wav"))
+    finding = MapFinding("shared-speaker", 97, "u0, there", [0], other=there)
+    click = (
+        "(async () => { document.querySelector('#finding-list button').click();"
+        "const told = () => document.getElementById('error').textContent;"
+        "for (let i = 0; i < 200 && !told().includes('0 bytes'); i++)"
+        "await new Promise((done) => setTimeout(done, 100));"
+        "return [document.getElementById('now-utterance').textContent, told()] })()"
+    )
+    points = [Point("u0", "s0", str(voice), 0, 0)]
+    write_voice_map(points, tmp_path / "map.html", title="", clip_seconds=0.3, findings=[finding])
+    [[shown, error]] = look(tmp_path / "map.html", click)
+    assert shown == "there"
+    assert error.startswith("No sound: ")
+    assert "0 bytes" in error
+
+
 def test_a_second_speaker_is_played_where_it_is_heard(tmp_path: Path) -> None:
     """Not the recording's start, which a click on its point plays; also after a replay."""
     voice = next((Path(timbral.__file__).parent / "demo" / "voices").glob("*/*_0*.ogg"))

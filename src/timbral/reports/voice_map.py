@@ -119,6 +119,7 @@ def write_voice_map(
     ]
     for clip, at in others.items():
         data["findings"][at]["last"] = clip
+        data["findings"][at]["other"]["refusal"] = clips.failures.get(clip, "")
     page = _fill_template(title, data | {"beside": beside is not None}, clips)
     with atomic_write(Path(output)) as temporary:
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
