@@ -144,10 +144,12 @@ def _band(
     windows = _Windows(embedder, seconds, failures)
     cosines = np.concatenate([compare(windows, rows, most) for rows in speakers])
     if not len(cosines):
+        needed = f"more than {BEGINNING_SECONDS:g} s of one session"
+        if compare is _to_reference:
+            needed = f"two recordings, one of {seconds:g} s or more"
         raise ConfigError(
-            f"corpus: no speaker of {corpus} has enough usable recordings: more than "
-            f"{BEGINNING_SECONDS:g} s of one session, or with a recording to compare with two "
-            f"recordings, one of {seconds:g} s or more; give another corpus, or none"
+            f"corpus: no speaker of {corpus} has {needed} that can be used; give another corpus, "
+            "or none"
         )
     low, high = np.percentile(cosines, BAND)
     return float(low), float(high)
