@@ -6,7 +6,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -113,13 +113,7 @@ def write_voice_map(
     speakers = sorted({point.speaker for point in points})
     failures = {row: why for row, why in sorted(clips.failures.items()) if row < len(points)}
     data = _data(points, speakers, failures, columns)
-    data["findings"] = [
-        asdict(finding) | {"clip": clip if clip and clips.addresses[clip] else None, "last": None}
-        for finding, clip in zip(findings, moments, strict=True)
-    ]
-    for clip, at in others.items():
-        data["findings"][at]["last"] = clip
-        data["findings"][at]["other"]["refusal"] = clips.failures.get(clip, "")
+    data["findings"] = _finding_data(findings, moments, others, clips)
     page = _fill_template(title, data | {"beside": beside is not None}, clips)
     with atomic_write(Path(output)) as temporary:
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
@@ -161,6 +155,23 @@ def _append_others(recordings: list[Point], findings: Sequence[MapFinding]) -> d
             named = (other.utterance, other.speaker, other.path)
             recordings.append(Point(*named, 0.0, 0.0, refusal=other.refusal))
     return finding_of
+
+
+def _finding_data(
+    findings: Sequence[MapFinding],
+    moments: Sequence[int | None],
+    others: Mapping[int, int],
+    clips: Clips,
+) -> list[dict[str, Any]]:
+    """The findings for the page's script, with the clips of their moments and other recordings."""
+    data: list[dict[str, Any]] = [
+        asdict(finding) | {"clip": clip if clip and clips.addresses[clip] else None, "last": None}
+        for finding, clip in zip(findings, moments, strict=True)
+    ]
+    for clip, at in others.items():
+        data[at]["last"] = clip
+        data[at]["other"]["refusal"] = clips.failures.get(clip, "")
+    return data
 
 
 def _played_first(findings: Sequence[MapFinding], moments: Sequence[int | None]) -> list[int]:
