@@ -30,7 +30,7 @@ from timbral.inference.embedder import Embedder
 from timbral.inference.optimize import IN_8_BITS
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
 from timbral.inference.torch_runtime import TorchRuntime
-from timbral.io.devices import has_bf16
+from timbral.io.devices import has_bf16, tune_cpu
 
 Engine = Callable[[np.ndarray], np.ndarray]
 PLAIN, PEER = "torch fp32, plain network", "onnxruntime fp32"
@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--skip", nargs="*", default=[], choices=["bf16", "openvino"])
     options = parser.parse_args()
     torch.set_num_threads(1)
+    tune_cpu()  # as the verbs do
     waves = recordings(options.utterances, options.seconds)
     audio = sum(len(wave) for wave in waves) / 16_000
     with tempfile.TemporaryDirectory() as folder:

@@ -34,8 +34,6 @@ from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES, Code, 
 from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import LARGEST_WEIGHT, Moments, RoundedWeights
 from timbral.inference.optimized.campplus_byte_ranges import SeenCampplus
-from timbral.inference.optimized.ecapa_byte_blocks import StreamEnds
-from timbral.inference.optimized.frame_stream import FrameStream
 from timbral.inference.shipped_voices import VOICES
 
 needs_bytes = pytest.mark.skipif(not CAN_MULTIPLY_BYTES, reason="this processor has no VNNI")
@@ -287,21 +285,6 @@ def test_products_of_codes_are_those_of_the_numbers() -> None:
         product = (codes.float() @ weights.T + rounded.bias) * step + low
         assert (product - expected).abs().max() < 0.02 * expected.std()
         assert not rounded.whole[:, 3].any()
-
-
-@pytest.mark.parametrize("mirrored", [True, False])
-def test_convolutions_see_each_utterance_alone(mirrored: bool) -> None:
-    """As `TimeDelayLayer` pads: mirrored at both ends, or zeros."""
-    stream = FrameStream.of([5, 3], gap=4, multiple=8, step=1)
-    codes = torch.arange(stream.size, dtype=torch.uint8)[:, None]
-    padded = StreamEnds(stream, 2, mirrored).padded(codes, torch.tensor([99], dtype=torch.uint8))
-    first, second = padded[:9, 0].tolist(), padded[9:16, 0].tolist()
-    if mirrored:
-        assert first == [2, 1, 0, 1, 2, 3, 4, 3, 2]
-        assert second == [11, 10, 9, 10, 11, 10, 9]
-    else:
-        assert first == [99, 99, 0, 1, 2, 3, 4, 99, 99]
-        assert second == [99, 99, 9, 10, 11, 99, 99]
 
 
 def nearest(matrix: Tensor) -> RoundedWeights:

@@ -18,6 +18,7 @@ from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
 from timbral.inference.optimized.campplus_bytes import ByteCampplus
 from timbral.inference.optimized.campplus_folded import FoldedCampplus
 from timbral.inference.optimized.ecapa_bytes import ByteEcapa
+from timbral.inference.optimized.ecapa_folded import FoldedEcapa
 from timbral.inference.optimized.products import CAN_FUSE
 from timbral.inference.optimized.snapshot import WeightsSnapshot
 
@@ -34,6 +35,7 @@ class InferenceNetwork(Protocol):
 FOLDED: dict[type[SpeakerEncoder], Callable[[Any, torch.dtype], InferenceNetwork]] = {
     CampplusEncoder: FoldedCampplus,
     SmallCampplusEncoder: FoldedCampplus,
+    EcapaEncoder: FoldedEcapa,
 }
 """how networks of exactly these classes are folded; those of other classes are not"""
 IN_8_BITS: dict[type[SpeakerEncoder], Callable[[Any], InferenceNetwork]] = {
@@ -46,10 +48,11 @@ IN_8_BITS: dict[type[SpeakerEncoder], Callable[[Any], InferenceNetwork]] = {
 def optimize(network: SpeakerEncoder, dtype: torch.dtype = torch.float32) -> InferenceNetwork:
     """The network for inference in `dtype` (float32 or bfloat16): the same vectors in less time.
 
-    On a CPU, batch norms are folded into adjacent products (CAM++), and matrices of other networks
-    are packed for oneDNN. In float32 unit vectors differ by about 1e-6. Changed weights of
-    `network` are detected at every call and folded again; in training mode `network` itself
-    computes. Writes through `weight.data` cannot be detected: call `optimize` again after them.
+    On a CPU, batch norms are folded into adjacent products (CAM++ and ECAPA-TDNN), and matrices of
+    other networks are packed for oneDNN. In float32 unit vectors differ by about 1e-6. Changed
+    weights of `network` are detected at every call and folded again; in training mode `network`
+    itself computes. Writes through `weight.data` cannot be detected: call `optimize` again after
+    them.
 
     The network itself is returned if there is nothing to gain: on a GPU, for weights that are not
     float32, and if this torch lacks the required operators, which are not public.

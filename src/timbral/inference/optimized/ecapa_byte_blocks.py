@@ -31,41 +31,15 @@ from timbral.inference.optimized.byte_products import (
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 from timbral.inference.optimized.ecapa_byte_ranges import SeenEcapa, taps_seen
 from timbral.inference.optimized.frame_stream import FrameStream
+from timbral.inference.optimized.stream_ends import StreamEnds
 
-__all__ = ["ByteInput", "ByteLinear", "ByteSERes2NetBlock", "StreamEnds"]
+__all__ = ["ByteInput", "ByteLinear", "ByteSERes2NetBlock"]
 
 PARTS = 2
 """codes of each feature"""
 ROWS = 128
 """rows at a time, whose numbers in float32 fit a core's cache"""
 Numbers = ByteNumbers[SeenEcapa]
-
-
-class StreamEnds:
-    """What convolutions see at both ends of each utterance: its frames mirrored, or zeros."""
-
-    def __init__(self, stream: FrameStream, padding: int, mirrored: bool) -> None:
-        self._size, self._padding = stream.size, padding
-        beside, inside = [], []
-        for start, length in zip(stream.starts, stream.lengths, strict=True):
-            for first, step in ((start, -1), (start + length - 1, 1)):
-                beside += [first + step * each for each in range(1, padding + 1)]
-                inside += [first - step * each for each in range(1, padding + 1)]
-        self._beside = torch.tensor(beside) + padding
-        self._inside = torch.tensor(inside) if mirrored else None
-
-    def padded(self, codes: Tensor, zero: Tensor) -> Tensor:
-        """Codes (size, C) -> (size + 2 padding, C); `zero` (C,) are the codes of the number 0.
-
-        Rows that no utterance's outputs depend on are undefined.
-        """
-        padded = codes.new_empty(self._size + 2 * self._padding, codes.shape[1])
-        padded[self._padding : self._padding + self._size] = codes
-        if self._inside is None:
-            padded[self._beside] = zero
-        else:
-            padded[self._beside] = codes[self._inside]
-        return padded
 
 
 class ByteInput:

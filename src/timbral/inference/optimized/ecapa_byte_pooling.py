@@ -20,11 +20,10 @@ from timbral.inference.optimized.byte_numbers import ByteNumbers
 from timbral.inference.optimized.byte_products import LARGEST_CODE, ByteProduct, write_codes
 from timbral.inference.optimized.byte_rounding import RoundedWeights
 from timbral.inference.optimized.ecapa_byte_ranges import SeenEcapa
+from timbral.inference.optimized.ecapa_pooling import COLUMNS, LOG2_E, weighted_statistics
 
 __all__ = ["ByteAttentiveStatistics"]
 
-COLUMNS = 256
-"""channels at a time"""
 TANH_STEP = 2 / LARGEST_CODE
 
 
@@ -65,7 +64,8 @@ class ByteAttentiveStatistics:
         self._scores = []
         for start in range(0, channels, COLUMNS):
             rows = slice(start, start + COLUMNS)
-            parts = (weights.whole[rows].contiguous(), weights.steps[rows], weights.bias[rows])
+            scale = [each[rows] * LOG2_E for each in (weights.steps, weights.bias)]
+            parts = (weights.whole[rows].contiguous(), *scale)
             self._scores.append((rows, ByteProduct(RoundedWeights(*parts), ONE)))
 
     def __call__(self, codes: Tensor) -> Tensor:
@@ -79,16 +79,9 @@ class ByteAttentiveStatistics:
         attention = write_codes(numbers, torch.empty(hidden.shape, dtype=torch.uint8))
         means, variances = [], []
         for columns, product in self._scores:
-            scores = product(attention)
-            weights = scores.sub_(scores.amax(0)).exp_()
-            total = weights.sum(0)
-            frames = codes[:, columns].float()
-            center = frames.mean(0)
-            weighted = weights.mul_(frames.sub_(center))
-            mean = weighted.sum(0).div_(total)
-            square = weighted.mul_(frames).sum(0).div_(total)
-            means.append(center.add_(mean))
-            variances.append(square.sub_(mean.square_()))
+            mean, variance = weighted_statistics(product(attention), codes[:, columns].float())
+            means.append(mean)
+            variances.append(variance)
         variance = self._variance(variances).clamp_(min=self._min_variance)
         return torch.cat([self._mean(means), variance.sqrt_()])
 

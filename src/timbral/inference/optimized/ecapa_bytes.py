@@ -21,11 +21,11 @@ from timbral.inference.optimized.ecapa_byte_blocks import (
     ByteInput,
     ByteLinear,
     ByteSERes2NetBlock,
-    StreamEnds,
 )
 from timbral.inference.optimized.ecapa_byte_pooling import ByteAttentiveStatistics
 from timbral.inference.optimized.ecapa_byte_ranges import SeenEcapa
 from timbral.inference.optimized.frame_stream import FrameStream
+from timbral.inference.optimized.stream_ends import StreamEnds
 
 __all__ = ["ByteEcapa"]
 
@@ -80,7 +80,8 @@ class ByteEcapa:
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         gap = 2 * self._stride * max(dilation for _, dilation in self._blocks)
         lengths = frame_lengths.tolist()
-        stream = FrameStream.of(lengths, gap, SIZE_STEP * self._stride, self._stride)
+        step = SIZE_STEP * self._stride
+        stream = FrameStream.of(lengths, gap, step, self._stride, gap_at_end=False)
         # every product below has its own precision
         with torch.autocast("cpu", enabled=False):
             ends = StreamEnds(stream, self._beside, self._mirrored)

@@ -30,8 +30,10 @@ class FrameStream:
     """frames altogether, gaps included"""
 
     @classmethod
-    def of(cls, lengths: Sequence[int], gap: int, multiple: int, step: int) -> FrameStream:
-        """Each utterance is followed by a gap of `gap` frames or more.
+    def of(
+        cls, lengths: Sequence[int], gap: int, multiple: int, step: int, gap_at_end: bool = True
+    ) -> FrameStream:
+        """Each utterance is followed by a gap of `gap` frames or more, the last one if wanted.
 
         Starts are multiples of `step`, the size is one of `multiple`.
         """
@@ -40,7 +42,8 @@ class FrameStream:
             starts.append(end)
             end += length + gap
             end += -end % step
-        return cls(starts, list(lengths), -(-end // multiple) * multiple)
+        used = end if gap_at_end else starts[-1] + lengths[-1]
+        return cls(starts, list(lengths), -(-used // multiple) * multiple)
 
     def strided(self, stride: int) -> FrameStream:
         """The positions after a layer with a stride, such as frames 0, 2, 4, … of an utterance."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from timbral.encoders.layers.packing import CAN_PACK, MIN_ROWS, MKL_IS_FASTER
 
-__all__ = ["CAN_FUSE", "FrontConvolution", "Product", "multiplies_in_onednn"]
+__all__ = ["CAN_FUSE", "MIN_ROWS", "FrontConvolution", "Product", "multiplies_in_onednn"]
 
 
 def _can_fuse() -> bool:
@@ -30,13 +30,17 @@ def multiplies_in_onednn(dtype: torch.dtype) -> bool:
 class Product:
     """Rows (N, K) times a matrix (O, K), plus a bias: (N, O)."""
 
-    def __init__(self, matrix: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+    def __init__(
+        self, matrix: Tensor, bias: Tensor | None, dtype: torch.dtype, few_rows: bool = True
+    ) -> None:
+        """`few_rows`: whether there may be fewer than `MIN_ROWS`, for which a copy is kept."""
         matrix = matrix.to(dtype).contiguous()
-        self.columns = matrix.t().contiguous()
         self.bias = None if bias is None else bias.to(dtype)
         self._packed: Tensor | None = None
         if multiplies_in_onednn(dtype):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(matrix, 1024)
+        if few_rows or self._packed is None:
+            self.columns = matrix.t().contiguous()
 
     def __call__(self, rows: Tensor, relu: bool = False, out: Tensor | None = None) -> Tensor:
         """The product, which is written to `out` (N, O) if that is given."""
