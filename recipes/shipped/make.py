@@ -1,7 +1,8 @@
 """The encoders that are shipped with timbral, with weights in few bits.
 
     shipped=src/timbral/checkpoints/shipped
-    python recipes/shipped/make.py campplus-zh-en $shipped/campplus-int8
+    python recipes/shipped/make.py campplus-zh-en $shipped/campplus-int8 \\
+        --training-data "Mandarin and English speakers, …"
     python recipes/shipped/make.py WORK/student.encoder $shipped/timbral-small \\
         --bits 6 --calibration FILE --changes "a student cut from it, weights in 6 bits" \\
         --training-data "Without labels: …"

@@ -41,7 +41,7 @@ def fonts_for(texts: Iterable[str]) -> TextFonts:
     from matplotlib.font_manager import FontProperties, findfont, fontManager
 
     own = FontProperties()
-    families = own.get_family()
+    families = list(own.get_family())  # not rcParams' own list, which matplotlib 3.10 gives
     missing = {char for text in texts for char in text if _is_drawn(char)}
     missing -= _characters(findfont(own))
     files = {
