@@ -115,9 +115,12 @@ def test_hidden_files_are_kept(tmp_path: Path) -> None:
     for file in kept:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(file.name)
+    lock = tmp_path / "c" / ".#notes"
+    lock.symlink_to("user@host.1")  # Emacs writes such links, which lead nowhere
     for _ in range(2):
         api.average([tmp_path / "a", tmp_path / "a"], tmp_path / "c")
         assert [file.read_text() for file in kept] == [".DS_Store", "HEAD"]
+        assert lock.readlink() == Path("user@host.1")
 
 
 def test_another_average_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

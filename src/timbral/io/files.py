@@ -188,10 +188,14 @@ def visible_names(folder: Path) -> list[str]:
 
 
 def _copy_hidden(folder: Path, to: Path) -> None:
+    """Copy hidden files and folders; links, which may lead nowhere, stay links."""
     for entry in folder.iterdir() if folder.exists() else ():
-        if entry.name.startswith("."):
-            copy = shutil.copytree if entry.is_dir() else shutil.copy2
-            copy(entry, to / entry.name)
+        if not entry.name.startswith("."):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.copytree(entry, to / entry.name, symlinks=True)
+        else:
+            shutil.copy2(entry, to / entry.name, follow_symlinks=False)
 
 
 def _same_files(one: Path, other: Path) -> bool:
