@@ -19,6 +19,7 @@ from timbral.encoders.frontends import (
     MelSpectrogram,
     slaney_mel,
 )
+from timbral.encoders.wave_mels import BLOCK_FRAMES, WaveMels
 
 LIBROSA = np.load(Path(__file__).parent / "golden" / "librosa.npz")
 
@@ -37,6 +38,15 @@ def test_ge2e_mel_is_librosas() -> None:
         assert mel.shape == (1, *expected.shape)
         assert frames.tolist() == [len(expected)]
         np.testing.assert_allclose(mel[0], expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("frames", [1, 2, BLOCK_FRAMES, BLOCK_FRAMES + 1, 3 * BLOCK_FRAMES - 1])
+def test_mels_of_one_wave_are_those_of_a_batch(frames: int) -> None:
+    """Also where blocks overlap, and for a wave shorter than a window."""
+    frontend = MelSpectrogram(GE2E_MEL)
+    noise = np.random.default_rng(frames).standard_normal(160 * frames - 1).astype(np.float32)
+    expected = frontend(torch.from_numpy(noise)[None], torch.tensor([noise.size]))[0][0]
+    np.testing.assert_allclose(WaveMels(frontend)(noise), expected, rtol=1e-4, atol=1e-5)
 
 
 FRONTENDS: dict[str, Frontend] = {

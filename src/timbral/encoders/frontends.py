@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -37,8 +36,6 @@ __all__ = [
 
 BLOCK_FRAMES = 1024
 """frames per FFT on a CPU; more do not fit into its cache and are slower"""
-WAVE_BLOCK_FRAMES = 256
-"""frames per block of one wave; their windows and spectrum fit into a core's cache"""
 
 
 class Frontend(nn.Module, ABC):
@@ -128,15 +125,6 @@ def mirrored(waves: Tensor, lengths: Tensor, count: int) -> Tensor:
     return waves.gather(1, index.clamp(min=0))
 
 
-def _with_zeros(wave: Tensor, start: int, stop: int) -> Tensor:
-    """Samples `start` to `stop` of a wave (T,), with zeros before its start and after its end."""
-    inside = wave[max(start, 0) : stop]
-    if start >= 0 and stop <= len(wave):
-        return inside
-    before, after = max(-start, 0), max(stop - len(wave), 0)
-    return torch.cat([wave.new_zeros(before), inside, wave.new_zeros(after)])
-
-
 class MelSpectrogram(Frontend):
     """Mel frames of waveforms, computed in float32 whatever the model's precision.
 
@@ -175,43 +163,6 @@ class MelSpectrogram(Frontend):
 
     def _all_mels(self, frames: Tensor) -> Tensor:  # (B, F, N) -> (B, F, M)
         return torch.cat([self._mels(block) for block in frame_blocks(frames)], dim=1)
-
-    def linear_mels(self, wave: Tensor) -> Tensor:
-        """One wave (T,) -> linear frames (F, M), like `forward` with zeros as edges.
-
-        Without gradients: all blocks are computed in the same memory, which takes half the time of
-        new memory for each.
-        """
-        size, hop = self.config.window_samples, self.config.hop_samples
-        count = len(wave) // hop + 1
-        mels = wave.new_empty(count, self.num_features)
-        windowed = wave.new_empty(min(count, WAVE_BLOCK_FRAMES), size)
-        for start in range(0, count, WAVE_BLOCK_FRAMES):
-            stop = min(start + WAVE_BLOCK_FRAMES, count)
-            rows = slice(stop - start)
-            first, last = (number * hop - size // 2 for number in (start, stop - 1))
-            samples = _with_zeros(wave, first, last + size)
-            torch.mul(self._frames(samples), self.window, out=windowed[rows])
-            squares = torch.view_as_real(torch.fft.rfft(windowed[rows])).square_().flatten(1)
-            for bins, channels, filters in self._bands:
-                torch.mm(squares[:, bins], filters, out=mels[start:stop, channels])
-        return mels
-
-    @cached_property
-    def _bands(self) -> list[tuple[slice, slice, Tensor]]:
-        """Lower and upper filters, each with the numbers of the spectrum that are not zero there.
-
-        These are the real and the imaginary part of each bin. A product with both costs less than
-        their sum, because the lower filters, most of them, look at few bins.
-        """
-        half = self.num_features * 3 // 5
-        bands = []
-        for channels in (slice(0, half), slice(half, self.num_features)):
-            seen = self.filters[:, channels].sum(1).nonzero()
-            bins = slice(int(seen.min()), int(seen.max()) + 1)
-            filters = self.filters[bins, channels].repeat_interleave(2, dim=0)
-            bands.append((slice(2 * bins.start, 2 * bins.stop), channels, filters))
-        return bands
 
     def _padded(self, waves: Tensor, lengths: Tensor) -> Tensor:  # (B, T) -> (B, T + N)
         half = self.config.window_samples // 2

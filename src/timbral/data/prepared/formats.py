@@ -122,17 +122,10 @@ def _write_arrow(folder: Path, shard: int, items: Iterable[PreparedItem]) -> lis
 
 @lru_cache(maxsize=1)
 def _mel_frontend() -> Callable[[Wave], NDArray[np.float32]]:
-    import torch  # only this format needs it
+    from timbral.encoders.frontends import GE2E_MEL, MelSpectrogram  # only this format needs torch
+    from timbral.encoders.wave_mels import WaveMels
 
-    from timbral.encoders.frontends import GE2E_MEL, MelSpectrogram
-
-    frontend = MelSpectrogram(GE2E_MEL)
-
-    def compute(wave: Wave) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            return frontend.linear_mels(torch.from_numpy(wave)).numpy()
-
-    return compute
+    return WaveMels(MelSpectrogram(GE2E_MEL))
 
 
 def _mel(wave: Wave, name: str) -> NDArray[np.float32]:
