@@ -259,12 +259,11 @@ def test_convolutions_see_each_utterance_alone(mirrored: bool) -> None:
 
 def test_context_of_segments_is_their_mean_and_their_utterances() -> None:
     stream = FrameStream.of([250, 30], gap=4, multiple=32, step=2)
-    segmented = SegmentedStream(stream, 100, 64, torch.float32)
+    segmented = SegmentedStream(stream, 100, 64)
     frames = stream.zero_gaps(torch.randn(stream.size, 3), first=0)
-    sums = torch.zeros(segmented.count, 3)
-    for block in segmented.blocks:
-        sums[block.segments] += block.indicator @ frames[block.first : block.last]
+    sums = segmented.segment_sums(frames)
     first, second = stream.split(frames)
     expected = [rows.mean(0) + first.mean(0) for rows in first.split(100)] + [2 * second.mean(0)]
     torch.testing.assert_close(segmented.context @ sums, torch.stack(expected))
-    assert sum(block.last - block.first for block in segmented.blocks) == stream.size
+    blocks = segmented.in_blocks(frames)
+    assert [len(rows) for rows in blocks] == [256, 32]

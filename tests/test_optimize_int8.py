@@ -238,7 +238,7 @@ def test_thresholds_are_exact_on_average() -> None:
     write_codes(((numbers - channels.low) / channels.step).float(), codes)
     kept = ByteNumbers(trained("campplus"), lambda: None)
     folded = (matrix, bias.double())
-    product = ClampedProduct(norm, folded, channels, lambda: numbers, kept)
+    product = ClampedProduct(norm, folded, channels, lambda: numbers, kept, 64)
     made = product(codes, torch.empty_like(codes))
     size = expected.std()
     assert (made - expected).std() < 0.02 * size

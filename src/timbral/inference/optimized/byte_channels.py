@@ -13,7 +13,7 @@ that were seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ from timbral.inference.optimized.byte_products import (
 )
 from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
+from timbral.inference.optimized.folding import pad_to
 
 __all__ = ["ONE", "ByteChannels", "ClampedProduct", "relu_after"]
 
@@ -133,34 +134,37 @@ class ClampedProduct:
         channels: ByteChannels,
         frames: Callable[[], Tensor],
         numbers: ByteNumbers[Any],
+        width: int,
     ) -> None:
         """`folded` is the product's matrix (O, C) and bias (O,); `frames` returns typical numbers
-        (N, C) before the norm."""
+        (N, C) before the norm. Of `width` channels, the first C are used."""
         scale, offset = norm.scale_and_offset()
         dead = scale == 0  # the channel is constant: relu(b), whatever comes in
         exact = (-offset / torch.where(dead, 1.0, scale) - channels.low) / channels.step
         threshold = exact.round().clamp(0, LARGEST_CODE)
-        self._least = torch.where(scale >= 0, threshold, 0.0).to(torch.uint8)
-        self._most = torch.where(scale <= 0, threshold, LARGEST_CODE).to(torch.uint8)
+        least = torch.where(scale >= 0, threshold, 0.0).to(torch.uint8)
+        most = torch.where(scale <= 0, threshold, LARGEST_CODE).to(torch.uint8)
+        self._least, self._most = pad_to(width, least), pad_to(width, most)
 
         def rounded() -> RoundedWeights:
             matrix, bias = folded
             seen, gain = frames(), scale * channels.step
             codes = torch.empty(seen.shape, dtype=torch.uint8)
             write_codes((seen - channels.low.float()).div_(channels.step.float()), codes)
-            inputs = Moments.of(codes.clamp_(self._least, self._most).float())
+            inputs = Moments.of(codes.clamp_(least, most).float())
             mean = torch.where(dead, 0.0, relu_after(norm, seen).mean(0) / gain)
             of_codes = matrix.double() * gain
             constant = torch.where(dead, offset.clamp(min=0.0), 0.0)
             bias = bias + matrix.double() @ constant + of_codes @ (mean - inputs.mean)
             return RoundedWeights.of(of_codes, bias, inputs)
 
-        self._product = ByteProduct(numbers.next(RoundedWeights, rounded), ONE)
+        weights = numbers.next(RoundedWeights, rounded)
+        self._product = ByteProduct(replace(weights, whole=pad_to(width, weights.whole)), ONE)
 
     def __call__(
         self, codes: Tensor, room: Tensor, relu: bool = False, code: Code | None = None
     ) -> Tensor:
-        """Like `ByteProduct`, for codes (N, C); `room` (N, C) is overwritten."""
+        """Like `ByteProduct`, for codes (N, width); `room` (N, width) is overwritten."""
         clamped = torch.clamp(codes, self._least, self._most, out=room)
         return self._product(clamped, relu, code)
 

@@ -23,7 +23,7 @@ from timbral.inference.optimized.byte_products import (
 )
 from timbral.inference.optimized.byte_rounding import Moments, RoundedWeights
 from timbral.inference.optimized.campplus_byte_ranges import SeenCampplus, patches
-from timbral.inference.optimized.campplus_front import FoldedFront, shortcut_input
+from timbral.inference.optimized.campplus_front import KEPT, FoldedFront
 from timbral.inference.optimized.folding import scaled_rows
 from timbral.inference.optimized.frame_stream import FrameStream
 
@@ -95,7 +95,7 @@ class ByteResidualBlock:
     def __call__(self, codes: Tensor, stream: FrameStream, first: int) -> Tensor:
         """`first` is the position in `stream` of the first output; `codes` are overwritten."""
         hidden = stream.zero_gaps(self._conv1(codes, True, ONE), first - 1)
-        added = shortcut_input(codes, self._mel_stride)
+        added = codes[KEPT // 2 : -KEPT // 2, :: self._mel_stride]
         if self._shortcut is not None:
             rows = added.reshape(-1, added.shape[2])
             added = self._shortcut(rows, code=self._added).view(added.shape)
@@ -106,7 +106,7 @@ class ByteResidualBlock:
 class ByteFront(FoldedFront):
     """`FrontConvolutions` for a stream: (F, M) -> codes (F, M / 8 × C), mel by mel."""
 
-    chunk_frames = 2048  # more than of floats, as a cache holds more and calls take 40 µs each
+    chunk_frames = 1024  # more than of floats, as a cache holds more and calls take 40 µs each
     kept_dtype = torch.uint8
 
     def __init__(

@@ -13,20 +13,13 @@ from timbral.inference.optimized.byte_numbers import ByteNumbers, in_one_thread
 from timbral.inference.optimized.byte_products import ByteProduct
 from timbral.inference.optimized.byte_ranges import Range
 from timbral.inference.optimized.byte_rounding import RoundedWeights
-from timbral.inference.optimized.campplus_byte_dense import ByteDenseBlock
+from timbral.inference.optimized.campplus_byte_dense import BLOCK_ROWS, ByteDenseBlock
 from timbral.inference.optimized.campplus_byte_front import ByteFront
 from timbral.inference.optimized.campplus_byte_ranges import SeenCampplus
-from timbral.inference.optimized.campplus_folded import (
-    ONEDNN_SIZE_STEP,
-    FoldedCampplus,
-    tdnn_weight,
-)
+from timbral.inference.optimized.campplus_folded import FoldedCampplus, tdnn_weight
 from timbral.inference.optimized.folding import scaled_rows
 
 __all__ = ["ByteCampplus"]
-
-ALL_ROWS = 2**40
-"""more rows than any stream has: all are one block, as codes are small"""
 
 
 class ByteTdnn:
@@ -76,7 +69,7 @@ class ByteCampplus(FoldedCampplus):
         super().__init__(encoder, torch.float32)
 
     def _fold(self, encoder: CampplusLayers) -> None:
-        self._size_step, self._block_rows = ONEDNN_SIZE_STEP, ALL_ROWS
+        self._block_rows = BLOCK_ROWS
         with in_one_thread():
             self._fold_in_bytes(encoder)
 

@@ -1,24 +1,29 @@
 """CAM++'s dense blocks over a stream of frames.
 
 A block's frames lie in one tensor of its final width, to which each layer adds its channels. Rows
-go through a layer's products in blocks that stay in cache; the gates, which need sums over whole
-segments, come after them.
+go through a layer's clamp and product in blocks of a few sizes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from timbral.encoders.campplus import ContextMasking, DenseBlock, DenseLayer
+from timbral.encoders.layers.norm import BatchNorm
 from timbral.inference.optimized.folding import ClampedInput
 from timbral.inference.optimized.frame_stream import SegmentedStream
-from timbral.inference.optimized.products import Product
+from timbral.inference.optimized.products import Convolution, Product
 
-__all__ = ["BLOCK_ROWS", "FoldedDenseBlock"]
+__all__ = ["BLOCK_ROWS", "FoldedDenseBlock", "over_blocks", "width_of_product"]
 
-BLOCK_ROWS = 256
-"""rows per thread; those of the widest block are 1 MB in float32"""
+BLOCK_ROWS = 384
+"""rows of a block per thread, or several times as many"""
+WIDTH_STEP = 64
+"""a product takes a multiple of so many channels"""
 
 
 class ContextGate:
@@ -37,59 +42,67 @@ class ContextGate:
         return gates.index_select(0, stream.segment_of_row)
 
 
+class ClampedProduct:
+    """A norm, the ReLU after it and a product."""
+
+    def __init__(
+        self, norm: BatchNorm, matrix: Tensor, bias: Tensor, dtype: torch.dtype, width: int
+    ) -> None:
+        """The product is of `matrix` (O, C'), plus `bias` (O,); of C channels, C' are used."""
+        self._clamped = ClampedInput(norm, dtype, width)
+        folded, added = self._clamped.matrix_and_bias(matrix)
+        self._product = Product(folded, bias + added, dtype)
+
+    def __call__(self, rows: Tensor, room: Tensor, relu: bool = False) -> Tensor:
+        """Rows (N, C) -> (N, O); `room` (N, C) is overwritten."""
+        return self._product(self._clamped.clamp(rows, room), relu)
+
+
+def width_of_product(inputs: int, channels: int, step: int = WIDTH_STEP) -> int:
+    """How many channels, of a block's `channels`, a product takes that needs the first `inputs`.
+
+    The others have weights of zero. So fewer products have different shapes, and oneDNN, which
+    keeps kernels by shape, has them more often.
+    """
+    return min(-(-inputs // step) * step, channels)
+
+
+def over_blocks(
+    product: Callable[..., Tensor], blocks: Sequence[Tensor], room: Tensor, **options: Any
+) -> Tensor:
+    """A clamped product of blocks of rows; `room`, for a block, is overwritten."""
+    made = [
+        product(rows, room.as_strided(rows.shape, (rows.shape[1], 1)), **options) for rows in blocks
+    ]
+    return made[0] if len(made) == 1 else torch.cat(made)
+
+
 class FoldedDenseLayer:
     """A `DenseLayer`: reads the first channels of a block's frames, and writes the next ones."""
 
-    def __init__(self, layer: DenseLayer, dtype: torch.dtype) -> None:
-        self._clamped = ClampedInput(layer.norm1, dtype)
+    def __init__(self, layer: DenseLayer, dtype: torch.dtype, channels: int) -> None:
+        """`channels` are the block's."""
+        inputs, local = layer.bottleneck.in_channels, layer.masking.local
+        self._width = width_of_product(inputs, channels)
         scale, offset = layer.norm2.scale_and_offset()
-        matrix, bias = self._clamped.matrix_and_bias(layer.bottleneck.matrix(), scale)
-        self._bottleneck = Product(matrix, bias + offset, dtype)
-        local = layer.masking.local
-        self.growth, self.dilation = local.out_channels, int(local.dilation[0])
-        # the three taps in one matrix (3 C', C); their products are added with shifted rows
-        taps = local.weight.permute(2, 0, 1).flatten(0, 1)
-        self._taps = Product(taps, None, dtype)
+        matrix = layer.bottleneck.matrix().double() * scale[:, None]
+        self._bottleneck = ClampedProduct(layer.norm1, matrix, offset, dtype, self._width)
+        self._local = Convolution(
+            local.weight[:, :, :, None],
+            None,
+            (1, BLOCK_ROWS),
+            dtype,
+            dilation=int(local.dilation[0]),
+        )
         self._gate = ContextGate(layer.masking)
-        self._inputs = layer.bottleneck.in_channels
+        self._outputs = slice(inputs, inputs + local.out_channels)
 
-    def __call__(self, frames: Tensor, stream: SegmentedStream, scratch: DenseScratch) -> None:
-        """Take and write `frames` (size, block's channels)."""
-        sums: list[Tensor] = []
-        for block, rows, taps in zip(stream.blocks, scratch.rows, scratch.taps, strict=True):
-            inputs = rows[:, : self._inputs]
-            clamped = self._clamped.clamp(inputs, out=scratch.room_for(inputs))
-            hidden = stream.stream.zero_gaps(self._bottleneck(clamped, relu=True), block.first)
-            sums.append(block.indicator @ hidden)
-            self._taps(hidden, out=taps)
-        summed = torch.add(scratch.past, scratch.now, out=scratch.summed).add_(scratch.ahead)
-        gate = self._gate(stream.over_segments(sums), stream)
-        torch.mul(summed, gate, out=frames[:, self._inputs : self._inputs + self.growth])
-
-
-class DenseScratch:
-    """Memory that a block's layers use in turn."""
-
-    def __init__(self, frames: Tensor, layer: FoldedDenseLayer, stream: SegmentedStream) -> None:
-        """Allocate memory for `frames` (size, C) and layers such as `layer`."""
-        size, channels = frames.shape
-        dilation = layer.dilation
-        bounds = [(block.first, block.last) for block in stream.blocks]
-        self.rows = [frames[first:last] for first, last in bounds]
-        """each block of the frames"""
-        self._room = frames.new_empty(max(last - first for first, last in bounds) * channels)
-        # of all frames, with zeros before the first and after the last
-        taps = frames.new_zeros(size + 2 * dilation, 3 * layer.growth)
-        self.taps = [taps[dilation + first : dilation + last] for first, last in bounds]
-        """each block of the three taps' products (rows, 3 C')"""
-        past, now, ahead = taps.chunk(3, dim=1)
-        self.past, self.ahead = past[:size], ahead[2 * dilation :]
-        self.now = now[dilation : dilation + size]
-        self.summed = frames.new_empty(size, layer.growth)
-
-    def room_for(self, rows: Tensor) -> Tensor:
-        """Room for as many rows (N, C') as a block has at most."""
-        return self._room.as_strided(rows.shape, (rows.shape[1], 1))
+    def __call__(self, frames: Tensor, stream: SegmentedStream, room: Tensor) -> None:
+        """Take and write `frames` (size, block's channels); `room` is overwritten."""
+        blocks = [rows[:, : self._width] for rows in stream.in_blocks(frames)]
+        hidden = stream.zero_gaps(over_blocks(self._bottleneck, blocks, room, relu=True))
+        gate = self._gate(stream.segment_sums(hidden), stream)
+        torch.mul(self._local(hidden[None])[0], gate, out=frames[:, self._outputs])
 
 
 class FoldedDenseBlock:
@@ -97,25 +110,22 @@ class FoldedDenseBlock:
 
     def __init__(self, block: DenseBlock, dtype: torch.dtype) -> None:
         self._layers: list[FoldedDenseLayer] = []
+        channels = self._channels = block.transition.in_channels
         for layer in block.layers:
             assert isinstance(layer, DenseLayer)
-            self._layers.append(FoldedDenseLayer(layer, dtype))
-        self._clamped = ClampedInput(block.norm, dtype)
-        ones = torch.ones(block.transition.out_channels, dtype=torch.float64)
-        folded = self._clamped.matrix_and_bias(block.transition.matrix(), ones)
-        self._transition = Product(*folded, dtype)
-        self._channels = block.transition.in_channels
+            self._layers.append(FoldedDenseLayer(layer, dtype, channels))
+        matrix = block.transition.matrix().double()
+        self._transition = ClampedProduct(
+            block.norm, matrix, matrix.new_zeros(len(matrix)), dtype, channels
+        )
         self._stride = block.stride
 
     def __call__(self, inputs: Tensor, stream: SegmentedStream) -> Tensor:
-        frames = inputs.new_empty(len(inputs), self._channels)
+        frames = inputs.new_zeros(len(inputs), self._channels)
         frames[:, : inputs.shape[1]] = inputs
-        scratch = DenseScratch(frames, self._layers[0], stream)
+        blocks = stream.in_blocks(frames)
+        room = torch.empty_like(blocks[0])
         for layer in self._layers:
-            layer(frames, stream, scratch)
-        outputs = []
-        for rows in scratch.rows:
-            rows = rows[:: self._stride]
-            clamped = self._clamped.clamp(rows, out=scratch.room_for(rows))
-            outputs.append(self._transition(clamped))
-        return torch.cat(outputs)
+            layer(frames, stream, room)
+        taken = [rows[:: self._stride] for rows in blocks]
+        return over_blocks(self._transition, taken, room)

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from timbral.encoders.campplus import CampplusLayers, DenseBlock
 from timbral.inference.optimized.campplus_dense import BLOCK_ROWS, FoldedDenseBlock
-from timbral.inference.optimized.campplus_front import FoldedFront
+from timbral.inference.optimized.campplus_front import CHUNK_FRAMES, FoldedFront
 from timbral.inference.optimized.folding import scaled_rows, statistics
 from timbral.inference.optimized.frame_stream import FrameStream, SegmentedStream
-from timbral.inference.optimized.products import multiplies_in_onednn
+from timbral.inference.optimized.products import Convolution
 
-__all__ = ["ONEDNN_SIZE_STEP", "FoldedCampplus", "tdnn_weight"]
+__all__ = ["FoldedCampplus", "tdnn_weight"]
 
 GAP = 4
 """frames between utterances; after a stride of 2 they are 2, as many as the next layers see, and 1
 after a stride of 4"""
-ONEDNN_SIZE_STEP = 32
-"""sizes of streams are multiples of this if oneDNN multiplies, as it caches kernels by shape"""
+SIZE_STEP = 32
+"""sizes of streams are multiples of this, as oneDNN caches kernels by shape"""
 
 
 def tdnn_weight(encoder: CampplusLayers, weight: Tensor) -> Tensor:
@@ -37,28 +37,16 @@ def tdnn_weight(encoder: CampplusLayers, weight: Tensor) -> Tensor:
 
 
 class FoldedTdnn:
-    """The layer after the front, its norm and ReLU: (size, K) -> (size / stride, C).
-
-    Its kernel is 2 × stride + 1. With a stride of 2, a row has two frames: taps -2 and -1 take the
-    previous row, 0 and 1 this row, 2 the next.
-    """
+    """The layer after the front, its norm and ReLU: (size, K) -> (size / stride, C)."""
 
     def __init__(self, encoder: CampplusLayers, dtype: torch.dtype) -> None:
         weight, bias = scaled_rows(encoder.tdnn.weight, encoder.tdnn_norm)
-        weight = tdnn_weight(encoder, weight)
-        self._inputs, self._stride = weight.shape[1], int(encoder.tdnn.stride[0])
-        before, here = weight[:-1].reshape(2, self._stride * self._inputs, -1)
-        rows = (before, here, weight[-1])
-        self._before, self._here, self._after = (row.to(dtype).contiguous() for row in rows)
-        self._bias = bias.to(dtype)
+        weight = tdnn_weight(encoder, weight).permute(2, 1, 0)[..., None]
+        strides = (1, int(encoder.tdnn.stride[0]))
+        self._convolution = Convolution(weight, bias, (1, CHUNK_FRAMES), dtype, strides=strides)
 
     def __call__(self, frames: Tensor) -> Tensor:
-        count, width = len(frames) // self._stride, self._stride * self._inputs
-        rows = frames.new_zeros(count + 2, width)
-        rows[1:-1] = frames.view(count, width)
-        outputs = torch.addmm(self._bias, rows[:-2], self._before)
-        outputs.addmm_(rows[1:-1], self._here)
-        return outputs.addmm_(rows[2:, : self._inputs], self._after).relu_()
+        return self._convolution(frames[None], relu=True)[0]
 
 
 class FoldedCampplus:
@@ -71,7 +59,7 @@ class FoldedCampplus:
         blocks = [block for block in encoder.blocks if isinstance(block, DenseBlock)]
         self._strides = [block.stride for block in blocks]
         self._segments = [block.segment_frames for block in blocks]
-        self._size_step = self._start_step = self._first_stride * prod(self._strides)
+        self._start_step = self._first_stride * prod(self._strides)
         self._block_rows = BLOCK_ROWS
         self._fold(encoder)
         self._scale, self._offset = (values.float() for values in encoder.norm.scale_and_offset())
@@ -80,8 +68,6 @@ class FoldedCampplus:
 
     def _fold(self, encoder: CampplusLayers) -> None:
         """Build the layers over frames."""
-        if multiplies_in_onednn(self._dtype):
-            self._size_step = ONEDNN_SIZE_STEP
         mels = encoder.frontend.num_features
         self._front = FoldedFront(encoder.front, mels, self._dtype)
         self._tdnn: Callable[[Tensor], Tensor] = FoldedTdnn(encoder, self._dtype)
@@ -93,7 +79,7 @@ class FoldedCampplus:
     @torch.inference_mode()
     def embed_features(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
         lengths = frame_lengths.tolist()
-        stream = FrameStream.of(lengths, GAP, self._size_step, self._start_step)
+        stream = FrameStream.of(lengths, GAP, SIZE_STEP, self._start_step)
         # every product below has its own precision
         with torch.autocast("cpu", enabled=False):
             gathered = stream.gather(features.to(self._dtype))
@@ -113,7 +99,7 @@ class FoldedCampplus:
         for block_stride, frames in zip(self._strides, self._segments, strict=True):
             key = (stride, frames)
             if key not in made:
-                made[key] = SegmentedStream(stream.strided(stride), frames, rows, self._dtype)
+                made[key] = SegmentedStream(stream.strided(stride), frames, rows)
             yield made[key]
             stride *= block_stride
 

@@ -19,6 +19,7 @@ from kernel // 2 before the center of its first output.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,11 +27,11 @@ from torch import Tensor
 from timbral.encoders.campplus import FrontConvolutions, ResidualBlock
 from timbral.inference.optimized.folding import scaled_rows
 from timbral.inference.optimized.frame_stream import FrameStream
-from timbral.inference.optimized.products import FrontConvolution, Product
+from timbral.inference.optimized.products import Convolution
 
-__all__ = ["FoldedFront"]
+__all__ = ["CHUNK_FRAMES", "KEPT", "FoldedFront"]
 
-CHUNK_FRAMES = 192
+CHUNK_FRAMES = 256
 """most frames of a chunk per thread: few enough for a core's cache, and many compared with the kept
 ones"""
 CHUNK_STEP = 16
@@ -44,31 +45,23 @@ class FoldedBlock:
 
     def __init__(self, block: ResidualBlock, frames: int, mels: int, dtype: torch.dtype) -> None:
         """`frames` is the usual number of output frames."""
-        self._mel_stride = block.mel_stride
         first = scaled_rows(block.conv1.weight, block.norm1)
         second = scaled_rows(block.conv2.weight, block.norm2)
-        strides = (1, block.mel_stride)
-        self._conv1 = FrontConvolution(*first, strides, frames + KEPT, mels, dtype)
-        mels //= block.mel_stride
-        self._conv2 = FrontConvolution(*second, (1, 1), frames + 2, mels, dtype)
-        self._shortcut: Product | None = None
+        size, strides = (frames + KEPT, mels), (1, block.mel_stride)
+        self._conv1 = Convolution(*first, size, dtype, strides=strides)
+        self._conv2 = Convolution(*second, (frames + 2, mels // block.mel_stride), dtype)
+        self._shortcut: Convolution | None = None
         if block.shortcut is not None:
-            matrix, bias = scaled_rows(block.shortcut.weight[:, :, 0, 0], block.shortcut_norm)
-            self._shortcut = Product(matrix, bias, dtype)
+            shortcut = scaled_rows(block.shortcut.weight, block.shortcut_norm)
+            self._shortcut = Convolution(*shortcut, (frames, mels), dtype, strides=strides)
 
     def __call__(self, frames: Tensor, stream: FrameStream, first: int) -> Tensor:
         """`first` is the position in `stream` of the first output."""
-        hidden = stream.zero_gaps(self._conv1(frames), first - 1)
-        added = shortcut_input(frames, self._mel_stride)
+        hidden = stream.zero_gaps(self._conv1(frames, relu=True), first - 1)
+        added = frames[KEPT // 2 : -KEPT // 2]
         if self._shortcut is not None:
-            rows = self._shortcut(added.reshape(-1, added.shape[2]))
-            added = rows.view(added.shape)
-        return stream.zero_gaps(self._conv2(hidden, added), first)
-
-
-def shortcut_input(frames: Tensor, mel_stride: int) -> Tensor:
-    """The part of a block's input that its shortcut takes."""
-    return frames[KEPT // 2 : -KEPT // 2, ::mel_stride]
+            added = self._shortcut(added)
+        return stream.zero_gaps(self._conv2(hidden, added=added), first)
 
 
 class FoldedFront:
@@ -100,7 +93,8 @@ class FoldedFront:
     ) -> Callable[[Tensor], Tensor]:
         first = scaled_rows(front.conv1.weight, front.norm1)
         strides = (self._stride, self._stride)
-        return FrontConvolution(*first, strides, frames, mels, self._dtype)
+        convolution = Convolution(*first, (frames, mels), self._dtype, strides=strides)
+        return partial(convolution, relu=True)
 
     def _folded_block(
         self, block: ResidualBlock, frames: int, mels: int
@@ -111,22 +105,24 @@ class FoldedFront:
         self, front: FrontConvolutions, frames: int, mels: int
     ) -> Callable[[Tensor], Tensor]:
         last = scaled_rows(front.conv2.weight, front.norm2)
-        return FrontConvolution(*last, (1, 2), frames, mels, self._dtype)
+        convolution = Convolution(*last, (frames, mels), self._dtype, strides=(1, 2))
+        return partial(convolution, relu=True)
 
     def __call__(self, features: Tensor, stream: FrameStream) -> Tensor:
         stride, stream = self._stride, stream.strided(self._stride)
         late = 2 * len(self._blocks) - 1  # delay of the outputs in frames
         usual = self.chunk_frames * torch.get_num_threads() // stride
-        size, chunks = _chunks(stream.size + late, usual)
-        taken = self._features_taken(size)
+        sizes = _chunks(stream.end + late, usual)
         before = 2 * stride + self._kernel // 2  # zeros before the first feature
-        padded = features.new_zeros(chunks * size * stride + taken, features.shape[1], 1)
-        padded[before : before + len(features), :, 0] = features
+        padded = features.new_zeros(self._features_taken(sum(sizes)), features.shape[1], 1)
+        inside = padded[before:, :, 0]
+        inside[: len(features)] = features[: len(inside)]
         kept = self._no_frames()
         outputs = []
-        for chunk in range(chunks):
-            start = chunk * size
-            seen = self._first(padded[start * stride : start * stride + taken])
+        end = 0
+        for size in sizes:
+            start, end = end, end + size
+            seen = self._first(padded[start * stride :][: self._features_taken(size)])
             seen = stream.zero_gaps(seen, start - 2)
             for row, block in enumerate(self._blocks):
                 if row:
@@ -137,6 +133,8 @@ class FoldedFront:
             seen = torch.cat([kept[-1], seen])
             kept[-1] = seen[size:].clone()
             outputs.append(stream.zero_gaps(self._last(seen), start - 1).flatten(1))
+        missing = max(0, stream.size + late - sum(sizes))
+        outputs.append(outputs[0].new_zeros(missing, outputs[0].shape[1]))
         return torch.cat(outputs)[late : late + stream.size]
 
     def _features_taken(self, size: int) -> int:
@@ -150,7 +148,8 @@ class FoldedFront:
         return [torch.zeros(*each, self._channels, dtype=dtype) for each in sizes]
 
 
-def _chunks(frames: int, most: int) -> tuple[int, int]:
-    """Frames per chunk, about `most` or fewer, and the number of chunks, for `frames` frames."""
+def _chunks(frames: int, most: int) -> list[int]:
+    """The sizes of chunks, about `most` or fewer frames each, for `frames` frames or a few more."""
     chunks = -(-frames // most)
-    return -(-frames // (chunks * CHUNK_STEP)) * CHUNK_STEP, chunks
+    steps, more = divmod(-(-frames // CHUNK_STEP), chunks)
+    return [(steps + (chunk < more)) * CHUNK_STEP for chunk in range(chunks)]

@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["FrameStream", "RowBlock", "SegmentedStream"]
+__all__ = ["FrameStream", "SegmentedStream"]
 
 FAR = 2**60
 
@@ -55,6 +55,11 @@ class FrameStream:
             self.size // stride,
         )
 
+    @property
+    def end(self) -> int:
+        """The last utterance's end."""
+        return self.starts[-1] + self.lengths[-1]
+
     @cached_property
     def gaps(self) -> list[tuple[int, int]]:
         """Frames [begin, end) of no utterance, also before the first and after the last one."""
@@ -88,24 +93,11 @@ class FrameStream:
             yield stream[start : start + length]
 
 
-@dataclass(frozen=True)
-class RowBlock:
-    """Rows [first, last) of a stream, which fit a cache, and the segments that overlap them."""
-
-    first: int
-    last: int
-    segments: slice
-    indicator: Tensor
-    """(segments, rows): 1 if a row belongs to a segment"""
-
-
 class SegmentedStream:
     """A stream with segments of `segment_frames` in each utterance, and with blocks of rows."""
 
-    def __init__(
-        self, stream: FrameStream, segment_frames: int, block_rows: int, dtype: torch.dtype
-    ) -> None:
-        self.stream = stream
+    def __init__(self, stream: FrameStream, segment_frames: int, block_rows: int) -> None:
+        self._stream = stream
         self.segment_of_row = torch.zeros(stream.size, dtype=torch.long)
         bounds: list[tuple[int, int]] = []
         owners: list[int] = []
@@ -115,7 +107,8 @@ class SegmentedStream:
                 self.segment_of_row[begin:end] = len(bounds)
                 bounds.append((begin, end))
                 owners.append(owner)
-        self.count = len(bounds)
+        self._rows = torch.arange(stream.size)
+        self._begins = torch.tensor([begin for begin, _ in bounds])
         owner_of = torch.tensor(owners)
         self._same = (owner_of[:, None] == owner_of).float()
         """(segments, segments): 1 if both are of the same utterance"""
@@ -124,7 +117,17 @@ class SegmentedStream:
         self.per_frame = in_utterance.reciprocal()
         """(segments, 1): 1 / number of frames of a segment's utterance"""
         self._segments = in_utterance / in_segment
-        self.blocks = list(_row_blocks(stream.size, bounds, block_rows, dtype))
+        self._block_sizes = _block_sizes(stream.size, block_rows)
+
+    def in_blocks(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Rows (size, C) in blocks, whose sizes are those of many streams."""
+        return torch.split(rows, self._block_sizes)
+
+    def zero_gaps(self, rows: Tensor) -> Tensor:
+        """Set gaps to zero, in place, in all rows (size, ...)."""
+        for begin, end in self._stream.gaps_inside:
+            rows[begin:end].zero_()
+        return rows
 
     @cached_property
     def context(self) -> Tensor:
@@ -139,26 +142,21 @@ class SegmentedStream:
         """
         return (sums * self._segments).add_(self._same @ sums)
 
-    def over_segments(self, sums: Sequence[Tensor]) -> Tensor:
-        """Sums over all segments (S, C), from those of each block (S', C)."""
-        if len(sums) == 1:
-            return sums[0].float()
-        total = torch.zeros(self.count, sums[0].shape[1])
-        for block, reached in zip(self.blocks, sums, strict=True):
-            total[block.segments] += reached
-        return total
+    def segment_sums(self, rows: Tensor) -> Tensor:
+        """Sums over all segments (S, C) of rows (size, C), which are zero in the gaps."""
+        # each bag is a segment and the gap after it
+        sums, *_ = torch.embedding_bag(rows, self._rows, self._begins)
+        return sums.float()
 
 
-def _row_blocks(
-    size: int, bounds: list[tuple[int, int]], block_rows: int, dtype: torch.dtype
-) -> Iterator[RowBlock]:
-    count = max(1, round(size / block_rows))
-    step = -(-size // count // 16) * 16  # few shapes, because oneDNN caches kernels by shape
-    for first in range(0, size, step):
-        last = min(first + step, size)
-        inside = [row for row, (begin, end) in enumerate(bounds) if begin < last and end > first]
-        segments = slice(inside[0], inside[-1] + 1) if inside else slice(0, 0)
-        indicator = torch.zeros(len(inside), last - first, dtype=dtype)
-        for row, (begin, end) in enumerate(bounds[segments]):
-            indicator[row, max(begin - first, 0) : end - first] = 1.0
-        yield RowBlock(first, last, segments, indicator)
+def _block_sizes(size: int, unit: int) -> list[int]:
+    """Sizes of 4, 2 and 1 `unit`, and one of 1/2 to 3/2 or, alone, less; the largest first.
+
+    oneDNN makes kernels for each shape, which takes about as long as using them, and keeps those of
+    a thousand shapes.
+    """
+    sizes = []
+    while 2 * size > 3 * unit:
+        sizes.append(next(unit * n for n in (4, 2, 1) if 2 * (size - unit * n) >= unit))
+        size -= sizes[-1]
+    return sorted([*sizes, size], reverse=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from timbral.encoders.layers.packing import CAN_PACK, MIN_ROWS, MKL_IS_FASTER
 
-__all__ = ["CAN_FUSE", "MIN_ROWS", "FrontConvolution", "Product", "multiplies_in_onednn"]
+__all__ = ["CAN_FUSE", "MIN_ROWS", "Convolution", "Product", "multiplies_in_onednn"]
 
 
 def _can_fuse() -> bool:
@@ -39,55 +39,53 @@ class Product:
         self._packed: Tensor | None = None
         if multiplies_in_onednn(dtype):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(matrix, 1024)
+            # a single overload, because choosing among several takes 3 µs per call
+            self._multiply = torch.ops.mkldnn._linear_pointwise.default
         if few_rows or self._packed is None:
             self.columns = matrix.t().contiguous()
 
-    def __call__(self, rows: Tensor, relu: bool = False, out: Tensor | None = None) -> Tensor:
-        """The product, which is written to `out` (N, O) if that is given."""
+    def __call__(self, rows: Tensor, relu: bool = False) -> Tensor:
         if self._packed is not None and len(rows) >= MIN_ROWS:
             name = "relu" if relu else "none"
-            product: Tensor = torch.ops.mkldnn._linear_pointwise(
-                rows, self._packed, self.bias, name, [], ""
-            )
-            return product if out is None else out.copy_(product)
+            product: Tensor = self._multiply(rows, self._packed, self.bias, name, [], "")
+            return product
         if self.bias is None:
-            product = torch.mm(rows, self.columns, out=out)
+            product = torch.mm(rows, self.columns)
         else:
-            product = torch.addmm(self.bias, rows, self.columns, out=out)
+            product = torch.addmm(self.bias, rows, self.columns)
         return product.relu_() if relu else product
 
 
-class FrontConvolution:
-    """A convolution over (time, mel) and a ReLU: (F, M, C) -> (F', M', C').
-
-    Mels are padded with zeros by half a kernel, frames are not padded.
-    """
+class Convolution:
+    """A convolution: (H, W, C) -> (H', W', C'), with zeros beside W and nothing beside H."""
 
     def __init__(
         self,
         weight: Tensor,
-        bias: Tensor,
-        strides: tuple[int, int],
-        frames: int,
-        mels: int,
+        bias: Tensor | None,
+        size: tuple[int, int],
         dtype: torch.dtype,
+        *,
+        strides: tuple[int, int] = (1, 1),
+        dilation: int = 1,
     ) -> None:
-        """`weight` is (C', C, mel, time), `strides` are those of time and mel; `frames` and `mels`
-        are the usual input sizes."""
+        """`weight` is (C', C, W, H), `size` is the usual (H, W) of inputs; `dilation` applies to W,
+        which is padded by half a kernel."""
         weight = weight.transpose(2, 3).to(dtype).contiguous(memory_format=torch.channels_last)
-        padding = [0, weight.shape[3] // 2]
-        self._where = (padding, list(strides), [1, 1], 1)  # …, dilation, groups
+        padding = [0, weight.shape[3] // 2 * dilation]
+        self._where = (padding, list(strides), [1, dilation], 1)  # …, groups
         self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-            weight, *self._where, [1, weight.shape[1], frames, mels]
+            weight, *self._where, [1, weight.shape[1], *size]
         )
-        self._bias = bias.to(dtype)
+        self._bias = None if bias is None else bias.to(dtype)
 
-    def __call__(self, frames: Tensor, added: Tensor | None = None) -> Tensor:
-        """`added` (F, M', C') is added before the ReLU."""
+    def __call__(self, frames: Tensor, relu: bool = False, added: Tensor | None = None) -> Tensor:
+        """With `added` (H', W', C') the ReLU of the convolution plus `added`."""
         inputs = frames[None].permute(0, 3, 1, 2)
         if added is None:
-            outputs: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                inputs, self._weight, self._bias, *self._where, "relu", [], ""
+            name = "relu" if relu else "none"
+            outputs: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
+                inputs, self._weight, self._bias, *self._where, name, [], ""
             )
         else:
             outputs = torch.ops.mkldnn._convolution_pointwise.binary(
