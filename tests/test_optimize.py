@@ -24,6 +24,7 @@ from timbral.inference import optimize as optimizing
 from timbral.inference.embedder import Embedder
 from timbral.inference.optimize import FOLDED, InferenceNetwork, optimize
 from timbral.inference.optimized import campplus_folded, products
+from timbral.inference.optimized.folding import ClampedInput
 from timbral.inference.optimized.frame_stream import FrameStream, SegmentedStream
 from timbral.inference.optimized.stream_ends import StreamEnds
 
@@ -267,3 +268,33 @@ def test_context_of_segments_is_their_mean_and_their_utterances() -> None:
     torch.testing.assert_close(segmented.context @ sums, torch.stack(expected))
     blocks = segmented.in_blocks(frames)
     assert [len(rows) for rows in blocks] == [256, 32]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.inference_mode()
+def test_a_clamp_and_a_folded_product_are_norm_relu_and_product(dtype: torch.dtype) -> None:
+    """With thresholds and scales of both signs, and numbers of zero."""
+    norm = BatchNorm(40).eval()
+    norm.weight.copy_(torch.linspace(-2, 2, 40))
+    norm.weight[7] = norm.bias[8] = 0.0
+    norm.bias[9:].normal_()
+    rows = torch.randn(50, 48).to(dtype)
+    rows[:2] = torch.tensor([[0.0], [-0.0]])
+    matrix = torch.randn(6, 40)
+    expected = norm(rows[:, :40].float()).relu() @ matrix.T
+    clamped = ClampedInput(norm, dtype, width=48)
+    folded, bias = clamped.matrix_and_bias(matrix)
+    made = clamped.clamp(rows, torch.empty_like(rows)).double() @ folded.T + bias
+    close = 1e-5 if dtype == torch.float32 else 0.02
+    assert (made - expected).abs().max() <= close * expected.abs().max()
+
+
+@pytest.mark.parametrize("size", [5, 64, 96, 104, 200, 416, 1000])
+def test_blocks_of_rows_have_few_sizes(size: int) -> None:
+    rows = torch.arange(size)
+    blocks = SegmentedStream(FrameStream([0], [size], size), 100, 64).in_blocks(rows)
+    assert torch.equal(torch.cat(blocks), rows)
+    sizes = [len(block) for block in blocks]
+    assert max(sizes) == sizes[0]
+    assert sum(each not in (64, 128, 256) for each in sizes) <= 1
+    assert len(sizes) == 1 or all(32 <= each for each in sizes)

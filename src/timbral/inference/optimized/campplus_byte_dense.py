@@ -6,7 +6,7 @@ layer's hidden frames are codes, too, for both the convolution and the sums over
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -113,9 +113,14 @@ class ByteDenseLayer:
         self._offset = (ROUNDING - given.low / given.step).float()
         self._gate = ByteContextGate(layer.masking, hidden)
 
-    def __call__(self, frames: Tensor, stream: SegmentedStream, room: Tensor) -> None:
-        """Take and write codes `frames` (size, block's channels); `room` is overwritten."""
-        taken = [rows[:, : self._width] for rows in stream.in_blocks(frames)]
+    def __call__(
+        self, frames: Tensor, blocks: Sequence[Tensor], room: Tensor, stream: SegmentedStream
+    ) -> None:
+        """Take and write codes `frames` (size, block's channels), which are those of all `blocks`.
+
+        `room`, for a block, is overwritten.
+        """
+        taken = [rows[:, : self._width] for rows in blocks]
         hidden = stream.zero_gaps(over_blocks(self._bottleneck, taken, room, relu=True, code=ONE))
         gate = self._gate(stream.segment_sums(hidden.float()), stream)
         local = self._local(hidden[None])[0]
@@ -154,6 +159,6 @@ class ByteDenseBlock:
         blocks = stream.in_blocks(frames)
         room = torch.empty_like(blocks[0])
         for layer in self._layers:
-            layer(frames, stream, room)
+            layer(frames, blocks, room, stream)
         taken = [rows[:: self._stride] for rows in blocks]
         return over_blocks(self._transition, taken, room, code=self._made)

@@ -16,7 +16,7 @@ from timbral.encoders.campplus import ContextMasking, DenseBlock, DenseLayer
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.inference.optimized.folding import ClampedInput
 from timbral.inference.optimized.frame_stream import SegmentedStream
-from timbral.inference.optimized.products import Convolution, Product
+from timbral.inference.optimized.products import Convolution, Product, multiplies_in_onednn
 
 __all__ = ["BLOCK_ROWS", "FoldedDenseBlock", "over_blocks", "width_of_product"]
 
@@ -58,7 +58,7 @@ class ClampedProduct:
         return self._product(self._clamped.clamp(rows, room), relu)
 
 
-def width_of_product(inputs: int, channels: int, step: int = WIDTH_STEP) -> int:
+def width_of_product(inputs: int, channels: int, step: int) -> int:
     """How many channels, of a block's `channels`, a product takes that needs the first `inputs`.
 
     The others have weights of zero. So fewer products have different shapes, and oneDNN, which
@@ -83,7 +83,9 @@ class FoldedDenseLayer:
     def __init__(self, layer: DenseLayer, dtype: torch.dtype, channels: int) -> None:
         """`channels` are the block's."""
         inputs, local = layer.bottleneck.in_channels, layer.masking.local
-        self._width = width_of_product(inputs, channels)
+        self._width = inputs
+        if multiplies_in_onednn(dtype):
+            self._width = width_of_product(inputs, channels, WIDTH_STEP)
         scale, offset = layer.norm2.scale_and_offset()
         matrix = layer.bottleneck.matrix().double() * scale[:, None]
         self._bottleneck = ClampedProduct(layer.norm1, matrix, offset, dtype, self._width)
@@ -97,10 +99,15 @@ class FoldedDenseLayer:
         self._gate = ContextGate(layer.masking)
         self._outputs = slice(inputs, inputs + local.out_channels)
 
-    def __call__(self, frames: Tensor, stream: SegmentedStream, room: Tensor) -> None:
-        """Take and write `frames` (size, block's channels); `room` is overwritten."""
-        blocks = [rows[:, : self._width] for rows in stream.in_blocks(frames)]
-        hidden = stream.zero_gaps(over_blocks(self._bottleneck, blocks, room, relu=True))
+    def __call__(
+        self, frames: Tensor, blocks: Sequence[Tensor], room: Tensor, stream: SegmentedStream
+    ) -> None:
+        """Take and write `frames` (size, block's channels), which are those of all `blocks`.
+
+        `room`, for a block, is overwritten.
+        """
+        taken = [rows[:, : self._width] for rows in blocks]
+        hidden = stream.zero_gaps(over_blocks(self._bottleneck, taken, room, relu=True))
         gate = self._gate(stream.segment_sums(hidden), stream)
         torch.mul(self._local(hidden[None])[0], gate, out=frames[:, self._outputs])
 
@@ -126,6 +133,6 @@ class FoldedDenseBlock:
         blocks = stream.in_blocks(frames)
         room = torch.empty_like(blocks[0])
         for layer in self._layers:
-            layer(frames, stream, room)
+            layer(frames, blocks, room, stream)
         taken = [rows[:: self._stride] for rows in blocks]
         return over_blocks(self._transition, taken, room)
