@@ -45,7 +45,7 @@ __all__ = ["SimilarityReport", "clone_similarity"]
 NO_INTERVAL = "no intervals: they need five or more speakers"
 NO_SAME_SPEAKER = (
     "no anchor for the same speaker, since there are no real recordings of the references' "
-    "speakers but the references; give more of them as `corpus`"
+    "speakers but the references and copies of them; give more of them as `corpus`"
 )
 NO_OTHER_SPEAKER = (
     "no anchor for the nearest other speaker, since all real recordings are of one speaker; give "

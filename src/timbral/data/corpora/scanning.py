@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from timbral.data.corpora.hub_dataset import dataset_hint
 from timbral.data.corpora.registry import CORPORA, find_layout
 from timbral.data.manifest import Manifest, Utterance, sorted_manifest
 from timbral.errors import DataError, did_you_mean
+from timbral.io.near_names import beside
 
 __all__ = ["dataset_folders", "scan_corpus", "scan_datasets", "scan_rows"]
 
@@ -87,9 +87,10 @@ def scan_rows(layout: str, root: str | Path) -> Manifest:
         problem = f"{root}: no audio found in layout {layout}"
         if any(True for _ in TREE.scan(root)):
             problem += "; layout tree finds recordings at any depth"
+    elif root.exists():
+        problem = f"{root}: is not a folder"
     else:
-        missing = f"no such folder{dataset_hint(str(root))}"
-        problem = f"{root}: " + ("is not a folder" if root.exists() else missing)
+        problem = f"{root}: no such folder{dataset_hint(str(root)) or beside(root)}"
     expected = ["expected below it:", *corpus.expected]
     present = ["found:", *_outline(root)]
     width = max(map(len, expected)) + 3
@@ -98,14 +99,7 @@ def scan_rows(layout: str, root: str | Path) -> Manifest:
 
 
 def _outline(root: Path) -> list[str]:
-    """A text of a folder's content: its first entries, and the path down to the first file.
-
-    For a missing folder the entries next to it, similar names first.
-    """
-    if not root.is_dir():
-        nearest = get_close_matches(root.name, _entries(root.parent), OUTLINE_ENTRIES, cutoff=0)
-        neighbors = ", ".join(nearest)
-        return ["nothing", f"beside it: {neighbors}"] if neighbors else ["nothing"]
+    """A text of a folder's content: its first entries, and the path down to the first file."""
     names = _entries(root)
     lines = names[:OUTLINE_ENTRIES]
     if len(names) > OUTLINE_ENTRIES:
@@ -122,7 +116,7 @@ def _outline(root: Path) -> list[str]:
 
 
 def _entries(folder: Path) -> list[str]:
-    """Names in a folder, folders with a slash; empty if it cannot be read."""
+    """Names in a folder, folders with a slash; empty if it is missing or cannot be read."""
     try:
         return sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
     except OSError:
