@@ -65,7 +65,7 @@ class WaveMels:
         if samples.size < end - first:
             ends = [np.zeros(max(count, 0), np.float32) for count in (-first, end - wave.size)]
             samples = np.concatenate([ends[0], samples, ends[1]])
-        step = samples.itemsize
+        (step,) = samples.strides
         return np.lib.stride_tricks.as_strided(samples, (rows, size), (hop * step, step))
 
 
