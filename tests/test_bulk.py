@@ -266,9 +266,13 @@ def test_no_usable_recording_is_an_error(embedder: Embedder, tmp_path: Path) -> 
         DataError, match=r"contains no vectors: `embed` was interrupted or could use"
     ):
         read_embeddings(tmp_path / "out")
+    (tmp_path / "corpus" / "wav.scp").write_text(f"lost\na {tmp_path}/corpus/anna/a.wav\n")
+    (tmp_path / "corpus" / "utt2spk").write_text("a anna\n")
+    with pytest.raises(DataError, match=r"the only recording cannot be used: .*0 bytes"):
+        api.embed(embedder, tmp_path / "corpus", tmp_path / "out2", layout="kaldi")
     (tmp_path / "corpus" / "anna" / "b.wav").touch()
     with pytest.raises(DataError, match=r"none of the 2 recordings can be used; the first: "):
-        api.embed(embedder, tmp_path / "corpus", tmp_path / "out2")
+        api.embed(embedder, tmp_path / "corpus", tmp_path / "out3", layout="folder")
 
 
 def test_a_detector_that_is_not_installed_leaves_no_folder(

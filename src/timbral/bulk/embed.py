@@ -136,7 +136,8 @@ def embed_corpus(
         table = joined(table, manifest.table, manifest.further_names)
         write_failures(failures, output)
         if table.num_rows == 0:
-            raise none_usable(len(utterances), failures[0], f"{output}/failures.jsonl")
+            first = failures[-len(utterances)]  # those of a list's bad lines come before it
+            raise none_usable(len(utterances), first, f"{output}/failures.jsonl")
         _write_vectors(format, table, root, output, name)
     summary = _summary(table, len(failures), done, started, passed_over)
     return replace(summary, moved_from=moved_from)
