@@ -125,6 +125,8 @@ def test_the_band_of_drift_is_compared_as_the_recording_is(
         starts = step * np.arange(9)
         vectors = np.zeros((9, self.embedding_dim), np.float32)
         vectors[:, Path(path).parent.name == "evening"] = 1
+        if Path(path).parent.name == "noon":
+            seconds /= 2
         return np.stack([starts, starts + seconds], axis=1), vectors
 
     def whole(self: Embedder, path: str) -> Vectors:
@@ -133,15 +135,19 @@ def test_the_band_of_drift_is_compared_as_the_recording_is(
     monkeypatch.setattr(Embedder, "encode_windows", windows)
     monkeypatch.setattr(Embedder, "encode", whole)
     recording = sorted(voices.glob("*/*"))[0]
-    for path in ("anna/morning/1", "anna/evening/2", "ben/morning/3", "ben/evening/4"):
+    sessions = ("anna/morning/1", "anna/evening/2", "ben/morning/3", "ben/evening/4")
+    too_short = ("anna/noon/5", "anna/noon/6", "ben/noon/7", "ben/noon/8")
+    for path in (*sessions, *too_short):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(recording, tmp_path / f"{path}.ogg")
-    beginning = api.voice_drift(embedder, "long.wav", corpus=tmp_path)
+    beginning = api.voice_drift(embedder, "long.wav", corpus=tmp_path, layout="folder")
     assert beginning.band == pytest.approx((1, 1))
-    reference = api.voice_drift(embedder, "long.wav", "prompt.wav", corpus=tmp_path)
+    reference = api.voice_drift(
+        embedder, "long.wav", "prompt.wav", corpus=tmp_path, layout="folder"
+    )
     assert reference.band == pytest.approx((0, 0))
-    shutil.rmtree(tmp_path / "anna/evening")
-    shutil.rmtree(tmp_path / "ben/evening")
+    for folder in ("anna/evening", "anna/noon", "ben/evening", "ben/noon"):
+        shutil.rmtree(tmp_path / folder)
     with pytest.raises(
         ConfigError, match=r"no speaker of .* has two recordings, one of 3 s or more"
     ):

@@ -181,13 +181,16 @@ class _Windows:
 
 
 def _to_beginning(windows: _Windows, rows: list[Utterance], most: int) -> Vectors:
-    """Cosines of a speaker's windows to the first ten seconds of the same session."""
-    session = Counter(row.session for row in rows).most_common(1)[0][0]
+    """Cosines of a speaker's windows to the first ten seconds of the same session.
+
+    It is the session with the most recordings that is long enough.
+    """
     start = 1 + int(max(0.0, BEGINNING_SECONDS - windows.seconds) // (windows.seconds / 2))
-    vectors = windows.of([row for row in rows if row.session == session], start + most)
-    if len(vectors) <= start:
-        return np.zeros(0, np.float32)
-    return np.asarray(vectors[start:] @ unit_mean(vectors[:start]))
+    for session, _ in Counter(row.session for row in rows).most_common():
+        vectors = windows.of([row for row in rows if row.session == session], start + most)
+        if len(vectors) > start:
+            return np.asarray(vectors[start:] @ unit_mean(vectors[:start]))
+    return np.zeros(0, np.float32)
 
 
 def _to_reference(windows: _Windows, rows: list[Utterance], most: int) -> Vectors:
