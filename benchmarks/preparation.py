@@ -6,6 +6,11 @@ Each run is a process of its own, pinned to its cores; the two alternate, so tha
 slows both equally. Times are without imports. With two processes their start is included, so
 timbral gets more audio, because its processes import torch. `ratio` is of hours per minute,
 `cpu ratio` of hours per second of processor time, which is more reliable on a busy machine.
+
+What is written is emptied at once and deleted at the end: for minutes after a deletion, ext4 passes
+over every deleted file to create a new one, which took up to a third of a preparation. So begin
+some minutes after anything that deletes thousands of files.
+
 PaddleSpeech's way is written here from its description: librosa decodes and resamples, WebRTC's
 detector gets each window as packed integers, librosa computes the mel, and numpy saves it. It needs
 `pip install librosa` and the extra `[vad]`.
@@ -18,7 +23,6 @@ import json
 import multiprocessing
 import os
 import resource
-import shutil
 import statistics
 import struct
 import subprocess
@@ -114,13 +118,15 @@ CONTENDERS = {
 }
 
 
-def child(name: str, root: Path, processes: int) -> None:
+def child(name: str, root: Path, folder: Path, processes: int) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processes])
-    with tempfile.TemporaryDirectory() as folder:
-        run = CONTENDERS[name](root, Path(folder) / "out", processes)
-        started, used = time.perf_counter(), sum(os.times()[:4])
-        run()
-        seconds, cpu = time.perf_counter() - started, sum(os.times()[:4]) - used
+    run = CONTENDERS[name](root, folder / "out", processes)
+    started, used = time.perf_counter(), sum(os.times()[:4])
+    run()
+    seconds, cpu = time.perf_counter() - started, sum(os.times()[:4]) - used
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.truncate(path, 0)
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     memory = [resource.getrusage(kind).ru_maxrss / 1024 for kind in kinds]
     print(json.dumps({"seconds": seconds, "cpu": cpu, "mib": max(memory)}))
@@ -152,9 +158,10 @@ def make_corpus(folder: Path, files: int, kind: str) -> float:
     return samples / 16_000 / 3600
 
 
-def measure(name: str, root: Path, processes: int) -> dict[str, float]:
+def measure(name: str, root: Path, written: Path, processes: int) -> dict[str, float]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--child", name, str(root), str(processes)]
+    folder = tempfile.mkdtemp(dir=written)
+    command = [sys.executable, __file__, "--child", name, str(root), folder, str(processes)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
         sys.exit(result.stderr)
@@ -168,29 +175,31 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--kinds", nargs="*", default=["wav 16 kHz", "flac", "wav 48 kHz"])
     parser.add_argument("--cores", nargs="*", type=int, default=[1, 2])
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        name, root, processes = arguments.child
-        return child(name, Path(root), int(processes))
+        name, root, folder, processes = arguments.child
+        return child(name, Path(root), Path(folder), int(processes))
     cores = [count for count in arguments.cores if count <= len(os.sched_getaffinity(0))]
     print(f"{'':31} {'cores':>5} {'h/min':>7} {'ratio':>6} {'cpu ratio':>9} {'MiB':>5}")
-    for kind in arguments.kinds:
-        folder = Path(tempfile.mkdtemp())
-        hours = make_corpus(folder, arguments.files, kind)
-        print(f"{kind}, {hours:.2f} h")
-        for count in cores:
-            compare(folder, hours, count, arguments.rounds)
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        for number, kind in enumerate(arguments.kinds):
+            corpus, written = Path(temporary, f"in{number}"), Path(temporary, f"out{number}")
+            written.mkdir()
+            hours = make_corpus(corpus, arguments.files, kind)
+            print(f"{kind}, {hours:.2f} h")
+            for count in cores:
+                compare(corpus, written, hours, count, arguments.rounds)
 
 
-def compare(folder: Path, hours: float, cores: int, rounds: int) -> None:
+def compare(folder: Path, written: Path, hours: float, cores: int, rounds: int) -> None:
     few, many = REPEATS[min(cores, 2)]
     repeats = {name: few if name.startswith("PaddleSpeech") else many for name in CONTENDERS}
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
     for _ in range(rounds):
         for name in CONTENDERS:
-            runs[name].append(measure(name, folder / str(repeats[name]), cores))
+            root = folder / str(repeats[name])
+            runs[name].append(measure(name, root, written, cores))
 
     def median(name: str, key: str) -> float:
         return statistics.median(run[key] for run in runs[name]) / (hours * repeats[name])
