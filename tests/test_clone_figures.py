@@ -15,7 +15,7 @@ from timbral.calibration.known import SHIPPED
 from timbral.cloning.clone_figures import SpeakerDraws, student_t_975, system_figures
 from timbral.cloning.clones import Clone, CloneSet, RealRecording
 from timbral.cloning.encoded_recording import EncodedRecording
-from timbral.cloning.encoder_view import EncoderView
+from timbral.cloning.encoder_view import EncoderFacts, EncoderView
 from timbral.cloning.gaming import gaming_flags
 from timbral.encoders.lstm import LstmEncoder
 from timbral.inference.decision import PairScore, Question, decide
@@ -52,7 +52,7 @@ def view_of(
             other = random.standard_normal(64)
             add(path, similarity * voice + (1 - similarity) * other)
             clones.append(Clone(str(take), system, path, (f"{number}/0.wav",), str(number)))
-    return EncoderView.of(embedder, CloneSet(tuple(clones), tuple(real)), encoded)
+    return EncoderView.of(EncoderFacts.of(embedder), CloneSet(tuple(clones), tuple(real)), encoded)
 
 
 def test_anchors_are_those_of_each_reference() -> None:
@@ -68,7 +68,8 @@ def test_anchors_are_those_of_each_reference() -> None:
     encoded = {n: EncodedRecording(v, QUALITY) for n, v in zip(names, vectors, strict=True)}
     encoded["x"] = EncodedRecording(vectors[0], QUALITY)
     clones = (Clone("x", "s", "x", ("a1",), "a"), Clone("y", "s", "x", ("a0", "a1"), "a"))
-    view = EncoderView.of(Embedder(LstmEncoder(SMALL["lstm"])), CloneSet(clones, real), encoded)  # type: ignore[arg-type]
+    embedder = Embedder(LstmEncoder(SMALL["lstm"]))  # type: ignore[arg-type]
+    view = EncoderView.of(EncoderFacts.of(embedder), CloneSet(clones, real), encoded)
     cosine = vectors @ vectors.T
     assert view.cosines[0] == pytest.approx(cosine[0, 1])
     assert view.same[0] == pytest.approx(cosine[2, 1])  # of the other session
@@ -94,7 +95,7 @@ def test_probabilities_are_those_of_verify() -> None:
     embedder = Embedder(LstmEncoder(SMALL["lstm"]), calibration=calibration)
     real = (RealRecording("b", "s"),)
     found = CloneSet((Clone("a", "s", "a", ("b",), "s"),), real)
-    view = EncoderView.of(embedder, found, encoded)  # type: ignore[arg-type]
+    view = EncoderView.of(EncoderFacts.of(embedder), found, encoded)
     score = PairScore.of(vectors[0], vectors[1], calibration)
     assert score.compensated > score.cosine + 0.3
     conditions = Conditions.of([QUALITY])

@@ -14,7 +14,7 @@ from conftest import SMALL, Ask
 from timbral.audio.quality.measures import Quality
 from timbral.cloning.clones import Clone, CloneSet
 from timbral.cloning.encoded_recording import EncodedRecording
-from timbral.cloning.encoder_view import EncoderView
+from timbral.cloning.encoder_view import EncoderFacts, EncoderView
 from timbral.cloning.own_references import own_reference_notes
 from timbral.encoders.lstm import LstmEncoder
 from timbral.inference.embedder import Embedder
@@ -63,6 +63,6 @@ def test_a_note_names_the_first_clones_and_counts_the_others() -> None:
     clones = tuple(Clone(name, "s", name, (name,), "m") for name in many)
     vector = np.eye(embedder.embedding_dim, dtype=np.float32)[0]
     encoded = dict.fromkeys(many, EncodedRecording(vector, quality))
-    view = EncoderView.of(embedder, CloneSet(clones, ()), encoded)
+    view = EncoderView.of(EncoderFacts.of(embedder), CloneSet(clones, ()), encoded)
     assert own_reference_notes([view, view])[0].startswith("s: 10 of 10 pairs compare")
     assert own_reference_notes([view])[0].endswith("m/7 and 2 more, marked in clones.csv")

@@ -27,7 +27,7 @@ from timbral.cloning.clones import CloneSet
 from timbral.cloning.copies import Pair, copies, similar_pairs, similar_real_pairs
 from timbral.cloning.encode_recordings import encode_recordings
 from timbral.cloning.encoded_recording import EncodedRecording
-from timbral.cloning.encoder_view import EncoderView, comparable
+from timbral.cloning.encoder_view import EncoderFacts, EncoderView, comparable
 from timbral.cloning.gaming import GamingFlag, gaming_flags
 from timbral.cloning.kept_recordings import KeptRecordings
 from timbral.cloning.own_references import own_reference_notes
@@ -143,7 +143,7 @@ def _views(
     paths = list(dict.fromkeys([*(clone.synthesized for clone in found.clones), *real]))
     total = len(paths) * len(encoders)
     failures = {failure.path: failure for failure in found.failures}
-    compared: list[tuple[Embedder, Mapping[str, EncodedRecording]]] = []
+    compared: list[tuple[EncoderFacts, Mapping[str, EncodedRecording]]] = []
     pairs: set[Pair] = set()
     for number, given in enumerate(encoders):
         embedder = embedder_of(given)
@@ -156,10 +156,10 @@ def _views(
                 f"none of {len(found.clones)} clones could be compared; the first failure: "
                 f"{next(iter(failures.values()))}"
             )
-        compared.append((embedder, encoded))
+        compared.append((EncoderFacts.of(embedder), encoded))
         pairs |= similar_pairs(found.clones, encoded) | similar_real_pairs(found, encoded)
     copied = copies(pairs)
-    views = [EncoderView.of(embedder, found, encoded, copied) for embedder, encoded in compared]
+    views = [EncoderView.of(facts, found, encoded, copied) for facts, encoded in compared]
     return _named_apart(views, encoders), list(failures.values())
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from timbral.calibration.calibration import Calibration
 from timbral.calibration.conditions import Conditions
 from timbral.calibration.log_odds import probability_of
 from timbral.cloning.clones import Clone, CloneSet, RealRecording
@@ -16,10 +17,23 @@ from timbral.embeddings.vectors import unit_length, unit_mean
 from timbral.inference.embedder import Embedder
 from timbral.io.types import Floats, Vectors
 
-__all__ = ["EncoderView", "comparable", "have_same_samples"]
+__all__ = ["EncoderFacts", "EncoderView", "comparable", "have_same_samples"]
 
 SAME_SAMPLES_COSINE = 0.99
 """one recording's vectors from two batches are closer than that in every precision"""
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """What a comparison needs of an encoder besides its vectors: several fit into memory."""
+
+    name: str
+    weights_sha256: str
+    calibration: Calibration | None
+
+    @classmethod
+    def of(cls, embedder: Embedder) -> EncoderFacts:
+        return cls(embedder.name, embedder.weights_identity(), embedder.calibration)
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class EncoderView:
     @classmethod
     def of(
         cls,
-        embedder: Embedder,
+        encoder: EncoderFacts,
         found: CloneSet,
         encoded: Mapping[str, EncodedRecording],
         copied: Collection[tuple[str, str]] = (),
@@ -70,7 +84,7 @@ class EncoderView:
         """
         clones = comparable(found.clones, encoded)
         kept = [each for each in found.real if each.path in encoded]
-        real = _RealVectors(kept, encoded, embedder.embedding_dim, copied)
+        real = _RealVectors(kept, encoded, copied)
         sides = [_side(clone, encoded) for clone in clones]
         cosines = np.array(
             [
@@ -85,14 +99,14 @@ class EncoderView:
         if pooled.size:
             percentiles = 100 * np.searchsorted(pooled, cosines) / pooled.size
         return cls(
-            encoder=embedder.name,
-            weights_sha256=embedder.weights_identity(),
+            encoder=encoder.name,
+            weights_sha256=encoder.weights_sha256,
             clones=clones,
             cosines=cosines,
             same=np.array([each.same for each in anchors]),
             other=np.array([each.other for each in anchors]),
             percentiles=percentiles,
-            probabilities=_probabilities(embedder, clones, sides, encoded),
+            probabilities=_probabilities(encoder.calibration, clones, sides, encoded),
             margins=np.array(
                 [
                     float((side - others) @ encoded[clone.synthesized].vector)
@@ -136,12 +150,12 @@ class _RealVectors:
         self,
         real: Sequence[RealRecording],
         encoded: Mapping[str, EncodedRecording],
-        size: int,
         copied: Collection[tuple[str, str]],
     ) -> None:
         self._real, self._encoded, self._copied = real, encoded, copied
         self._row = {each.path: row for row, each in enumerate(real)}
         vectors = [encoded[each.path].vector for each in real]
+        size = next(iter(encoded.values())).vector.size
         self._vectors = np.stack(vectors) if vectors else np.zeros((0, size), np.float32)
         self._speakers, self._codes = np.unique(
             [each.speaker for each in real], return_inverse=True
@@ -226,13 +240,13 @@ def have_same_samples(one: EncodedRecording, other: EncodedRecording) -> bool:
 
 
 def _probabilities(
-    embedder: Embedder,
+    calibration: Calibration | None,
     clones: Sequence[Clone],
     sides: Sequence[Vectors],
     encoded: Mapping[str, EncodedRecording],
 ) -> Floats:
     """Probabilities from the scores that the calibration takes, which may exclude directions."""
-    if embedder.calibration is None:
+    if calibration is None:
         return np.full(len(clones), np.nan)
     probabilities = []
     for clone, side in zip(clones, sides, strict=True):
@@ -241,7 +255,7 @@ def _probabilities(
             Conditions.of(measured).together
             for measured in ([encoded[clone.synthesized].quality], given)
         )
-        score = embedder.calibration.scores(side, encoded[clone.synthesized].vector)
-        llr = float(embedder.calibration.llr(score, first, second)[0])
+        score = calibration.scores(side, encoded[clone.synthesized].vector)
+        llr = float(calibration.llr(score, first, second)[0])
         probabilities.append(float(probability_of(llr)))
     return np.array(probabilities)
