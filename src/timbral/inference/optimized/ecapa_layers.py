@@ -19,12 +19,14 @@ from timbral.encoders.ecapa import Res2NetBlock, SERes2NetBlock, SqueezeExcitati
 from timbral.encoders.layers.conv import FrameConv
 from timbral.encoders.layers.norm import BatchNorm
 from timbral.encoders.layers.time_delay import TimeDelayLayer
-from timbral.inference.optimized.frame_stream import FrameStream
+from timbral.inference.optimized.frame_stream import FrameStream, block_sizes
 from timbral.inference.optimized.products import Product
 from timbral.inference.optimized.stream_ends import StreamEnds
 
 __all__ = ["FoldedLayer", "FoldedSERes2NetBlock", "Rectified"]
 
+BLOCK_ROWS = 512
+"""rows multiplied at a time, or a few times as many; few sizes, which keep memory small"""
 COLUMNS = 256
 """channels whose mean is taken at a time: their numbers in float32 fit a core's cache"""
 
@@ -89,7 +91,9 @@ class FoldedLayer:
     def __call__(self, frames: Tensor) -> Tensor:
         if self._taps > 1:
             frames = self._with_neighbors(frames)
-        return self._product(frames, relu=True)
+        blocks = torch.split(frames, block_sizes(len(frames), BLOCK_ROWS))
+        made = [self._product(block, relu=True) for block in blocks]
+        return made[0] if len(made) == 1 else torch.cat(made)
 
     def _with_neighbors(self, padded: Tensor) -> Tensor:
         """Padded frames (F + padding, K) -> (F / stride, taps · K)."""

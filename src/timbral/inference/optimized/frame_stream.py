@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-__all__ = ["FrameStream", "SegmentedStream"]
+__all__ = ["FrameStream", "SegmentedStream", "block_sizes"]
 
 FAR = 2**60
 
@@ -117,7 +117,7 @@ class SegmentedStream:
         self.per_frame = in_utterance.reciprocal()
         """(segments, 1): 1 / number of frames of a segment's utterance"""
         self._segments = in_utterance / in_segment
-        self._block_sizes = _block_sizes(stream.size, block_rows)
+        self._block_sizes = block_sizes(stream.size, block_rows)
 
     def in_blocks(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Rows (size, C) in blocks, whose sizes are those of many streams."""
@@ -149,7 +149,7 @@ class SegmentedStream:
         return sums.float()
 
 
-def _block_sizes(size: int, unit: int) -> list[int]:
+def block_sizes(size: int, unit: int) -> list[int]:
     """Sizes of 4, 2 and 1 `unit`, and one of 1/2 to 3/2 or, alone, less; the largest first.
 
     oneDNN makes kernels for each shape, which takes about as long as using them, and keeps those of
