@@ -23,7 +23,7 @@ from timbral.encoders.layers.packing import (
 )
 from timbral.inference.embedder import Embedder
 
-FOLDED = {"lstm", "campplus", "campplus-small", "resnet", "eres2net-v2"}
+FOLDED = {"lstm", "campplus", "campplus-small", "ecapa", "resnet", "eres2net-v2"}
 """encoders that an Embedder computes in another form, or without such layers"""
 needs_packing = pytest.mark.skipif(not packing.CAN_PACK, reason="this torch has no oneDNN product")
 
