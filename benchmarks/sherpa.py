@@ -22,6 +22,7 @@ import torch
 
 import timbral
 from timbral.inference.optimized.byte_products import CAN_MULTIPLY_BYTES
+from timbral.io.devices import has_bf16
 
 Run = Callable[[list[Path]], object]
 PEER = "sherpa-onnx fp32"
@@ -56,7 +57,7 @@ def main() -> None:
     found = sorted(path for end in ("wav", "flac") for path in options.folder.rglob(f"*.{end}"))
     files = found[:: max(1, len(found) // options.files)][: options.files]
     audio = sum(soundfile.info(path).duration for path in files)
-    precisions = ["fp32", *(["int8"] if CAN_MULTIPLY_BYTES else [])]
+    precisions = ["fp32", *(["bf16"] * has_bf16()), *(["int8"] * CAN_MULTIPLY_BYTES)]
     engines: dict[str, Run] = {
         f"timbral {precision}": timbral.load_encoder(
             options.encoder, device="cpu", precision=precision
