@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from timbral.encoders.ecapa import (
     MIN_VARIANCE,
@@ -16,7 +17,7 @@ from timbral.encoders.ecapa import (
 from timbral.inference.optimized.ecapa_layers import Rectified
 from timbral.inference.optimized.products import Product
 
-__all__ = ["COLUMNS", "LOG2_E", "FoldedAttentiveStatistics", "weighted_statistics"]
+__all__ = ["COLUMNS", "LOG2_E", "AttentivePooling", "FoldedAttentiveStatistics", "attention_layers"]
 
 LOG2_E = math.log2(math.e)
 """factor of scores, because exp2 takes a third of the time of exp"""
@@ -24,7 +25,18 @@ COLUMNS = 256
 """channels at a time, whose numbers in float32 fit a core's cache"""
 
 
-def weighted_statistics(scores: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+def attention_layers(
+    asp: AttentiveStatistics | PlainAttentiveStatistics,
+) -> tuple[Tensor, Tensor, nn.Linear]:
+    """Matrix (A, C + context) and bias (A,) of the attention's first product; its second layer."""
+    if isinstance(asp, PlainAttentiveStatistics):
+        return asp.hidden.weight, asp.hidden.bias, asp.scores
+    bias = asp.tdnn.conv.bias
+    assert bias is not None
+    return asp.tdnn.conv.matrix(), bias, asp.conv
+
+
+def _weighted_statistics(scores: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (C,) of values (F, C), weighted by 2 to the power of `scores` (F, C).
 
     Overwrites `scores`.
@@ -39,36 +51,33 @@ def weighted_statistics(scores: Tensor, values: Tensor) -> tuple[Tensor, Tensor]
     return center.add_(mean), square.sub_(mean.square_())
 
 
-class FoldedAttentiveStatistics:
-    """Both kinds of attentive statistics: frames (F, C) of one utterance -> (2 C,) in float32."""
+class AttentivePooling:
+    """Both kinds of attentive statistics: frames (F, C) of one utterance -> (2 C,) in float32.
+
+    What a frame holds, x, stands for the numbers low + step · x of each channel. Subclasses set
+    `_hidden`, the attention's first product without its context, and `_scores`, its second for some
+    channels at a time.
+    """
+
+    _hidden: Callable[[Tensor], Tensor]
+    _scores: list[tuple[slice, Callable[[Tensor], Tensor]]]
 
     def __init__(
-        self,
-        asp: AttentiveStatistics | PlainAttentiveStatistics,
-        given: Rectified,
-        dtype: torch.dtype,
+        self, asp: AttentiveStatistics | PlainAttentiveStatistics, low: Tensor, step: Tensor
     ) -> None:
-        channels = len(given.sign)
-        self._dtype = dtype
-        self._sign, self._offset = given.sign.float(), given.offset.float()
+        self._low, self._step = low.float(), step.float()
         self._is_plain = isinstance(asp, PlainAttentiveStatistics)
         if isinstance(asp, PlainAttentiveStatistics):
-            matrix, bias, scores = asp.hidden.weight, asp.hidden.bias, asp.scores
             self._min_variance = asp.min_variance
         else:
-            matrix, bias, scores = asp.tdnn.conv.matrix(), asp.tdnn.conv.bias, asp.conv
             self._min_variance = MIN_VARIANCE
             self._norm = [each.float() for each in asp.tdnn.norm.scale_and_offset()]
-        seen = matrix[:, :channels].double()
-        folded = (seen * given.sign).to(dtype).double()
-        self._hidden = Product(folded, bias + folded @ (given.sign * given.offset), dtype)
-        self._context = matrix[:, channels:].t().contiguous()
-        # a channel's bias is the same for all frames, which a softmax over them does not see
-        weight = scores.weight * LOG2_E
-        self._scores = [
-            (slice(start, start + COLUMNS), Product(weight[start : start + COLUMNS], None, dtype))
-            for start in range(0, channels, COLUMNS)
-        ]
+        matrix, _, _ = attention_layers(asp)
+        self._context = matrix[:, len(low) :].t().contiguous()
+
+    def _attention(self, hidden: Tensor) -> Tensor:
+        """What the second product takes, of the first one's tanh (F, A), which it may overwrite."""
+        raise NotImplementedError
 
     def __call__(self, frames: Tensor) -> Tensor:
         hidden = self._hidden(frames).float()
@@ -77,15 +86,15 @@ class FoldedAttentiveStatistics:
         if not self._is_plain:
             scale, offset = self._norm
             hidden = torch.addcmul(offset, hidden.relu_(), scale)
-        attention = hidden.tanh_().to(self._dtype)
+        attention = self._attention(hidden.tanh_())
         means, variances = [], []
         for columns, product in self._scores:
             scores = product(attention).float()
-            mean, variance = weighted_statistics(scores, frames[:, columns].float())
+            mean, variance = _weighted_statistics(scores, frames[:, columns].float())
             means.append(mean)
             variances.append(variance)
-        deviation = torch.cat(variances).clamp_(min=self._min_variance).sqrt_()
-        return torch.cat([self._mean(means), deviation])
+        variance = self._variance(variances).clamp_(min=self._min_variance)
+        return torch.cat([self._mean(means), variance.sqrt_()])
 
     def _seen_of_all(self, frames: Tensor) -> Tensor:
         """Mean and deviation of all frames (1, 2 C), the global context of the attention."""
@@ -96,12 +105,40 @@ class FoldedAttentiveStatistics:
             squares = (values - mean).square_().sum(0)
             means.append(mean)
             variances.append(squares.div_(max(1, count - 1) if self._is_plain else count))
-        variance = torch.cat(variances)
+        variance = self._variance(variances)
         if self._is_plain:
-            variance += WESPEAKER_VARIANCE
+            variance = variance.clamp_(min=0.0).add_(WESPEAKER_VARIANCE)
         else:
-            variance.clamp_(min=MIN_VARIANCE)
+            variance = variance.clamp_(min=MIN_VARIANCE)
         return torch.cat([self._mean(means), variance.sqrt_()])[None]
 
-    def _mean(self, means: list[Tensor]) -> Tensor:
-        return torch.addcmul(self._offset, torch.cat(means), self._sign)
+    def _mean(self, of_frames: list[Tensor]) -> Tensor:
+        return torch.addcmul(self._low, torch.cat(of_frames), self._step)
+
+    def _variance(self, of_frames: list[Tensor]) -> Tensor:
+        return torch.cat(of_frames).mul_(self._step.square())
+
+
+class FoldedAttentiveStatistics(AttentivePooling):
+    """Attentive statistics with products in `dtype`."""
+
+    def __init__(
+        self,
+        asp: AttentiveStatistics | PlainAttentiveStatistics,
+        given: Rectified,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__(asp, given.offset, given.sign)
+        self._dtype, channels = dtype, len(given.sign)
+        matrix, bias, scores = attention_layers(asp)
+        folded = (matrix[:, :channels].double() * given.sign).to(dtype).double()
+        self._hidden = Product(folded, bias + folded @ (given.sign * given.offset), dtype)
+        # a channel's bias is the same for all frames, which a softmax over them does not see
+        weight = scores.weight * LOG2_E
+        self._scores = [
+            (slice(start, start + COLUMNS), Product(weight[start : start + COLUMNS], None, dtype))
+            for start in range(0, channels, COLUMNS)
+        ]
+
+    def _attention(self, hidden: Tensor) -> Tensor:
+        return hidden.to(self._dtype)
